@@ -1,0 +1,2 @@
+//! Thin: builds the binaries and passes verbs on.
+fn main() {}
