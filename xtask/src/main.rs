@@ -1,2 +1,47 @@
-//! Thin: builds the binaries and passes verbs on.
-fn main() {}
+//! `cargo xtask VERB`: builds what the verb needs and passes it on. Thin: it knows no scenario by name.
+
+mod bench;
+mod build;
+mod ci;
+mod schema;
+mod tidy;
+
+use build::Binary;
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+cargo xtask VERB [ARGS]
+
+  repro [GLOB…]       run the catalogue and leave a report in reports/latest/
+  list                show scenarios, variants and cases
+  report FILE…        render a report again, without running anything
+  tidy                check the rules of the house
+  ci                  fmt, clippy, docs, tidy, tests, repro
+  bench [NAME]        run the benchmarks
+  schema              write reports/schema/ from the types
+
+`cargo xtask VERB --help` shows the arguments of repro, list and report.
+Exit codes: 0 held, 1 violated or vanished, 2 could not judge.";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let result = match verb.as_str() {
+        "repro" | "list" => build::run_gatherlock(&verb, &rest, &[Binary::Scenarios]),
+        "report" => build::run_gatherlock(&verb, &rest, &[]),
+        "tidy" => tidy::run(),
+        "ci" => ci::run(),
+        "bench" => bench::run(&rest),
+        "schema" => schema::run(),
+        "" | "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        other => Err(format!("no verb `{other}`\n\n{USAGE}")),
+    };
+    result.unwrap_or_else(|problem| {
+        eprintln!("xtask: {problem}");
+        ExitCode::from(2)
+    })
+}

@@ -1,0 +1,79 @@
+//! Builds binaries with cargo and runs them; where they land is asked of cargo, not guessed.
+
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+
+/// The root of the workspace.
+pub(crate) fn root() -> PathBuf {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().map(PathBuf::from).unwrap_or(manifest)
+}
+
+/// The cargo that runs this xtask.
+pub(crate) fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
+    command.current_dir(root());
+    command
+}
+
+/// A binary that a verb needs beside `gatherlock` itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binary {
+    /// The catalogue of scenarios.
+    Scenarios,
+}
+
+/// Builds `gatherlock` and the given catalogues in the `repro` profile and runs `gatherlock VERB ARGS`, handing it the
+/// catalogues. The exit code is gatherlock's.
+pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary]) -> Result<ExitCode, String> {
+    let mut build = cargo();
+    build.args(["build", "--profile", "repro", "--message-format", "json-render-diagnostics", "-p", "gatherlock"]);
+    let mut features = vec!["gatherlock/cli"];
+    for catalogue in catalogues {
+        match catalogue {
+            Binary::Scenarios => {
+                build.args(["-p", "gatherlock-scenarios"]);
+                features.push("gatherlock-scenarios/deadlock-detection");
+            }
+        }
+    }
+    build.args(["--features", &features.join(",")]);
+    let executables = executables(build)?;
+    let find = |name: &str| {
+        let stem = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
+        executables.iter().find(|path| stem(path)).ok_or_else(|| format!("cargo built no executable `{name}`"))
+    };
+    let mut run = Command::new(find("gatherlock")?);
+    run.arg(verb);
+    for catalogue in catalogues {
+        match catalogue {
+            Binary::Scenarios => run.arg("--catalogue").arg(find("gatherlock-scenarios")?),
+        };
+    }
+    run.args(args);
+    status(run)
+}
+
+/// Runs a command to its end and passes its exit code on; ended by a signal counts as "could not judge".
+pub(crate) fn status(mut command: Command) -> Result<ExitCode, String> {
+    let status = command.status().map_err(|error| format!("cannot run {:?}: {error}", command.get_program()))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::from(2), ExitCode::from))
+}
+
+/// Runs a `cargo build --message-format json-render-diagnostics` and returns the executables it names.
+fn executables(mut build: Command) -> Result<Vec<PathBuf>, String> {
+    let mut child = build.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
+    let stdout = child.stdout.take().ok_or("cargo gave no output")?;
+    let mut found = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.map_err(|error| format!("cannot read cargo's output: {error}"))?;
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(&line) else { continue };
+        if let Some(path) = message["executable"].as_str() {
+            found.push(PathBuf::from(path));
+        }
+    }
+    let status = child.wait().map_err(|error| format!("cannot wait for cargo: {error}"))?;
+    if status.success() { Ok(found) } else { Err("the build failed; cargo's messages are above".to_string()) }
+}
