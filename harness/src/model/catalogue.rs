@@ -4,7 +4,7 @@
 //!
 //! * `list --format json`: print one [`Catalogue`] on stdout, exit 0;
 //! * `child CASE --seed S --journal FILE`: run one trial of a case. The child appends one JSON object a line to FILE
-//!   ([`ChildEvent`](super::ChildEvent)), reads one [`Command`] word a line from stdin, and answers each with
+//!   ([`ChildLine`](super::ChildLine)), reads one [`Command`] word a line from stdin, and answers each with
 //!   `ChildEvent::Done`. End of input on stdin means that the parent is gone: the child must exit at once. The child
 //!   is the leader of its own process group and may be killed at any time.
 

@@ -85,7 +85,7 @@ pub enum Purpose {
     Health,
 }
 
-/// One line of a child's journal.
+/// What a child says in its journal, one [`ChildLine`] each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ChildEvent {
@@ -129,6 +129,18 @@ pub enum ChildEvent {
         /// Why, as one would tell a person.
         problem: String,
     },
+}
+
+/// One line of a child's journal as it stands in the file: `{"at_ns":…,"event":"ready",…}`.
+///
+/// The reader makes an [`Observation`] of it by subtracting the time at which the child was started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChildLine {
+    /// Nanoseconds on `CLOCK_MONOTONIC`, read by the child when the event happened.
+    pub at_ns: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: ChildEvent,
 }
 
 /// One HTTP server of a child.
@@ -192,4 +204,23 @@ pub enum ExchangeError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_line_is_flat() {
+        let line = ChildLine { at_ns: 7, event: ChildEvent::Count { name: "updates_made".into(), value: u64::MAX } };
+        let text = serde_json::to_string(&line).unwrap();
+        assert_eq!(text, r#"{"at_ns":7,"event":"count","name":"updates_made","value":18446744073709551615}"#);
+        assert_eq!(serde_json::from_str::<ChildLine>(&text).unwrap(), line);
+    }
+
+    #[test]
+    fn optional_fields_of_a_child_line_may_be_left_out() {
+        let line: ChildLine = serde_json::from_str(r#"{"at_ns":1,"event":"done","command":"arm"}"#).unwrap();
+        assert_eq!(line.event, ChildEvent::Done { command: Command::Arm, problem: None });
+    }
 }
