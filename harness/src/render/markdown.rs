@@ -1,0 +1,318 @@
+//! The report as Markdown for a CI step summary: never above 1 MiB, and honest about what it left out.
+
+use super::{digest, matrix::Matrix, terminal, text, waits};
+use crate::model::{CaseReport, Diagnosis, Report, Verdict};
+use std::fmt::Write;
+
+/// The most bytes that are written: what a step summary takes.
+const LIMIT: usize = 1 << 20;
+/// Kept free for the note about what was left out.
+const RESERVE: usize = 4 << 10;
+
+/// A page that takes blocks as long as they fit, and counts those that do not.
+struct Page {
+    out: String,
+    left_out: Vec<(&'static str, usize)>,
+}
+
+impl Page {
+    /// Adds `block` whole or not at all.
+    fn add(&mut self, kind: &'static str, block: &str) -> bool {
+        if self.out.len() + block.len() <= LIMIT - RESERVE {
+            self.out.push_str(block);
+            return true;
+        }
+        match self.left_out.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += 1,
+            None => self.left_out.push((kind, 1)),
+        }
+        false
+    }
+
+    fn finish(mut self) -> String {
+        if !self.left_out.is_empty() {
+            let parts: Vec<String> = self.left_out.iter().map(|(kind, n)| text::count(*n, kind)).collect();
+            let _ = write!(
+                self.out,
+                "\n---\n\nLeft out, because a summary may have 1 MiB at most: {}. All of it is in `report.json` and in \
+                 the HTML page of the same run.\n",
+                text::list(&parts)
+            );
+        }
+        self.out
+    }
+}
+
+/// The report as Markdown.
+pub fn render(report: &Report) -> String {
+    let mut page = Page { out: String::new(), left_out: Vec::new() };
+    let matrix = Matrix::of(report);
+    head(&mut page, report);
+    unheld(&mut page, &matrix);
+    findings(&mut page, report);
+    table(&mut page, &matrix);
+    hangs(&mut page, &matrix);
+    models(&mut page, report);
+    skips(&mut page, &matrix);
+    diagnoses(&mut page, &matrix);
+    page.finish()
+}
+
+/// One diagnosis as a folded block: what the terminal shows, fenced.
+pub fn diagnosis(title: &str, diagnosis: &Diagnosis) -> String {
+    let options = terminal::TerminalOptions { color: false, width: 110, unicode: true };
+    let body = terminal::diagnosis(diagnosis, &options);
+    let fence = "`".repeat(longest_run(&body, '`').max(2) + 1);
+    let title = escape_html(&text::line(title, text::SENTENCE));
+    let headline = escape_html(&waits::headline(diagnosis));
+    format!("<details><summary>{title}: {headline}</summary>\n\n{fence}text\n{body}{fence}\n\n</details>\n\n")
+}
+
+fn head(page: &mut Page, report: &Report) {
+    let sign = match report.exit_code {
+        0 => "✓",
+        1 => "✗",
+        _ => "?",
+    };
+    let mut out = format!("## {sign} Gatherlock: {}\n\n", digest::summary_in_words(report));
+    let env = &report.environment;
+    let versions: Vec<String> = env.prometheus.iter().take(16).map(|version| prose(version)).collect();
+    let trials: usize = report.cases.iter().map(|case| case.trials.len()).sum();
+    let _ = writeln!(
+        out,
+        "{} in {}, bound {}, hang limit {}, seed {}; prometheus {}; {}, {}, kernel {}, {}; exit {}.\n",
+        text::count(trials, "trial"),
+        text::millis(report.duration_ms as f64),
+        text::millis(report.bound_ms as f64),
+        text::millis(report.hang_limit_ms as f64),
+        report.seed,
+        if versions.is_empty() { "not named".to_string() } else { text::list(&versions) },
+        prose(&env.os),
+        text::count(env.cpus as usize, "CPU"),
+        prose(&env.kernel),
+        prose(&env.rustc),
+        report.exit_code
+    );
+    if report.interrupted {
+        out.push_str("**Interrupted: not every trial ended.**\n\n");
+    }
+    for problem in report.problems.iter().take(50) {
+        let _ = writeln!(out, "- **Problem:** {}", prose(problem));
+    }
+    let _ = writeln!(out, "{}\n", code(&digest::command(&report.command)));
+    page.add("heading", &out);
+}
+
+fn unheld(page: &mut Page, matrix: &Matrix<'_>) {
+    let unheld = digest::unheld(matrix.cases());
+    if unheld.is_empty() {
+        return;
+    }
+    page.add("heading", "### Not as expected\n\n");
+    for (case, verdict) in unheld {
+        let mut out = format!("- {} **{verdict}** {}\n", sign(Some(verdict)), code(&case.id.to_string()));
+        if let Some(expectation) = &case.expectation {
+            let mut limits = digest::expected_limits(expectation);
+            limits.insert(0, digest::expected_in_words(expectation));
+            let _ = writeln!(out, "  - expected: {}; because {}", limits.join(", "), prose(&expectation.because));
+        }
+        let _ = writeln!(out, "  - seen: {}{}", digest::seen_in_words(case), beside(case));
+        if let Some(trial) = digest::telling(case) {
+            let _ = writeln!(out, "  - {}", prose(&digest::reason(trial)));
+            let _ = writeln!(out, "  - replay: {}", code(&trial.replay));
+        }
+        page.add("case that is not as expected", &out);
+    }
+    page.add("heading", "\n");
+}
+
+fn findings(page: &mut Page, report: &Report) {
+    if report.findings.is_empty() {
+        return;
+    }
+    page.add("heading", "### What follows\n\n");
+    for finding in &report.findings {
+        page.add("finding", &format!("- {} *({})*\n", prose(&finding.says), prose(&finding.strength.to_string())));
+    }
+    page.add("heading", "\n");
+}
+
+fn table(page: &mut Page, matrix: &Matrix<'_>) {
+    let mut head = String::from("### Matrix\n\n| scenario |");
+    for column in &matrix.columns {
+        let _ = write!(head, " {} |", code_cell(column.id));
+    }
+    head.push_str("\n|---|");
+    head.push_str(&"---|".repeat(matrix.columns.len()));
+    head.push('\n');
+    if !page.add("matrix", &head) {
+        return;
+    }
+    for family in &matrix.families {
+        let blanks = " |".repeat(matrix.columns.len());
+        page.add("row of the matrix", &format!("| **{}** |{blanks}\n", prose_cell(family.name)));
+        for row in &family.rows {
+            let mut out = format!("| {} |", code_cell(&row.name));
+            for cases in &row.cells {
+                let words: Vec<String> = cases.iter().map(|case| cell(case)).collect();
+                let _ = write!(out, " {} |", words.join("<br>"));
+            }
+            out.push('\n');
+            page.add("row of the matrix", &out);
+        }
+    }
+    page.add(
+        "legend",
+        "\n✓ as expected · ✗ violated · ∅ vanished: the mistake no longer shows · ? inconclusive · – skipped · \
+         *~ measured, not promised* · +n/scrape: threads that each scrape takes and keeps\n\n",
+    );
+}
+
+fn cell(case: &CaseReport) -> String {
+    let sign = sign(case.verdict);
+    if case.verdict.is_none() {
+        return sign.to_string();
+    }
+    let words = digest::seen_in_words(case);
+    let words = if digest::is_may(case) { format!("*~{words}*") } else { words };
+    let figures = digest::figures(case);
+    let beside = if figures.is_empty() { String::new() } else { format!("<br>{}", figures.join(", ")) };
+    format!("{sign} {words}{beside}")
+}
+
+fn hangs(page: &mut Page, matrix: &Matrix<'_>) {
+    let mut first = true;
+    for case in matrix.cases() {
+        let Some((trial, outcome)) = digest::hang(case) else { continue };
+        if std::mem::take(&mut first) {
+            page.add("heading", "### What hung, and why\n\n");
+        }
+        let line = format!("- {} {outcome}: {}\n", code(&case.id.to_string()), prose(&digest::evidence_line(trial)));
+        page.add("line of evidence", &line);
+    }
+    page.add("heading", "\n");
+}
+
+fn models(page: &mut Page, report: &Report) {
+    if report.models.is_empty() {
+        return;
+    }
+    page.add(
+        "heading",
+        "### Models\n\n| model | engine | prometheus | expected | found | strength |\n|---|---|---|---|---|---|\n",
+    );
+    for model in &report.models {
+        let strength = format!("{}, {} executions", prose_cell(&model.strength.kind), model.strength.executions);
+        let row = format!(
+            "| {} {} | {} | {} | {} | {} | {strength} |\n",
+            sign(Some(model.verdict)),
+            code_cell(&model.name),
+            prose_cell(&model.engine),
+            prose_cell(&model.crate_version),
+            prose_cell(&model.expectation),
+            prose_cell(&model.outcome)
+        );
+        page.add("model", &row);
+    }
+    page.add("heading", "\n");
+}
+
+fn skips(page: &mut Page, matrix: &Matrix<'_>) {
+    let skipped: Vec<&CaseReport> = matrix.cases().filter(|case| case.verdict.is_none()).collect();
+    if skipped.is_empty() {
+        return;
+    }
+    let mut out = format!("<details><summary>{} skipped</summary>\n\n", text::count(skipped.len(), "case"));
+    for case in skipped.iter().take(1_000) {
+        let reason = case.skip.as_deref().unwrap_or("no reason recorded");
+        let _ = writeln!(out, "- {}: {}", code(&case.id.to_string()), prose(reason));
+    }
+    if let Some(more) = skipped.len().checked_sub(1_000).filter(|more| *more > 0) {
+        let _ = writeln!(out, "- and {more} more, in `report.json`");
+    }
+    out.push_str("\n</details>\n\n");
+    page.add("list of skips", &out);
+}
+
+fn diagnoses(page: &mut Page, matrix: &Matrix<'_>) {
+    let mut first = true;
+    for case in matrix.cases() {
+        for trial in &case.trials {
+            let Some(found) = &trial.diagnosis else { continue };
+            if std::mem::take(&mut first) {
+                page.add("heading", "### Diagnoses\n\n");
+            }
+            page.add("diagnosis", &diagnosis(&case.id.to_string(), found));
+        }
+    }
+}
+
+fn beside(case: &CaseReport) -> String {
+    let figures = digest::figures(case);
+    if figures.is_empty() { String::new() } else { format!(" ({})", figures.join(", ")) }
+}
+
+fn sign(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Held) => "✓",
+        Some(Verdict::Violated) => "✗",
+        Some(Verdict::Vanished) => "∅",
+        Some(Verdict::Inconclusive) => "?",
+        None => "–",
+    }
+}
+
+/// Text in which nothing is markup, a link or a mention.
+fn prose(text: &str) -> String {
+    let text = text::sentence(text);
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            // A mention is found after escapes are undone, so the sign itself must be kept from the name behind it.
+            '@' => out.push_str("@<!-- -->"),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '$' | '!' | '|' => {
+                out.push('\\');
+                out.push(c);
+            }
+            // `https://` and `www.` would become links.
+            ':' if out.ends_with("http") || out.ends_with("https") || out.ends_with("ftp") => out.push_str("\\:"),
+            '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str("\\."),
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
+/// The same within a table, where `prose` has escaped the bars already.
+fn prose_cell(text: &str) -> String {
+    prose(&text::name(text))
+}
+
+/// A code span that holds `text` whatever backticks are in it.
+fn code(text: &str) -> String {
+    let text = text::line(text, text::STORY);
+    let fence = "`".repeat(longest_run(&text, '`') + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
+    format!("{fence}{pad}{text}{pad}{fence}")
+}
+
+/// A code span within a table, where a bar ends the cell even in code.
+fn code_cell(text: &str) -> String {
+    code(&text::name(text)).replace('|', "\\|")
+}
+
+fn longest_run(text: &str, wanted: char) -> usize {
+    let (mut longest, mut run) = (0, 0);
+    for c in text.chars() {
+        run = if c == wanted { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    longest
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,147 @@
+//! The same report with every string a target could choose replaced by something that tries to break out of its place.
+
+use gatherlock::model::*;
+
+/// Markup, escapes, ends of sections, line breaks, bidi overrides, NUL: each tries to leave a different renderer.
+pub(crate) const NASTY: [&str; 14] = [
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "' onmouseover='alert(1)",
+    "]]><injected/>",
+    "--><!-- ",
+    "\u{1b}[2J\u{1b}[31mred\u{1b}]0;title\u{7}",
+    "line\nbreak\r\nand\rmore\u{2028}and\u{85}end",
+    "\u{202e}desrever\u{202c} \u{2066}isolated\u{2069} \u{feff}",
+    "nul\0byte \u{8}\u{7f}\u{9b}31m",
+    "| a | b |\n|---|---|\n`code` ``` **bold** [link](javascript:alert(1)) @someone #1 https://example.com/",
+    "</svg></title></details></style></summary>",
+    "::error::injected%0A::set-output name=x::y",
+    "&lt;already&gt; &amp; &#x3c;",
+    "e\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301}\u{301} 🦀 漢字 \u{ffff}",
+];
+
+/// `at`-th nasty string; every seventh is a label of 1 MB.
+fn nasty(at: &mut usize) -> String {
+    *at += 1;
+    if *at % 41 == 7 {
+        return format!("<b>{}", "A".repeat(1_000_000));
+    }
+    NASTY[*at % NASTY.len()].to_string()
+}
+
+/// A report of a few cases in which every free string is hostile.
+pub(crate) fn report() -> Report {
+    let mut report = super::report();
+    let keep =
+        ["register-under-app-lock", "three-party-cycle", "observer-frozen-mid-observe", "actor-cycle", "slow-collect"];
+    report.cases.retain(|case| keep.contains(&case.scenario.as_str()) && case.variant != "offload");
+    let at = &mut 0;
+    for text in
+        [&mut report.environment.os, &mut report.environment.rustc, &mut report.environment.kernel, &mut report.started]
+    {
+        *text = nasty(at);
+    }
+    report.tool.commit = Some(nasty(at));
+    report.command = (0..NASTY.len()).map(|_| nasty(at)).collect();
+    report.problems = (0..NASTY.len()).map(|_| nasty(at)).collect();
+    report.environment.prometheus = vec![nasty(at)];
+    for info in &mut report.scenarios {
+        (info.title, info.story) = (nasty(at), nasty(at));
+        (info.origin, info.advice) = (vec![nasty(at)], vec![nasty(at), nasty(at)]);
+    }
+    for info in &mut report.variants {
+        (info.title, info.fix) = (nasty(at), Some(nasty(at)));
+    }
+    for finding in &mut report.findings {
+        finding.says = nasty(at);
+        finding.strength = Strength::Exhausted { bounds: nasty(at) };
+    }
+    for model in &mut report.models {
+        for text in
+            [&mut model.name, &mut model.engine, &mut model.crate_version, &mut model.outcome, &mut model.memory]
+        {
+            *text = nasty(at);
+        }
+        model.replay = Some(nasty(at));
+    }
+    for case in &mut report.cases {
+        hostile_case(case, at);
+    }
+    report.summary = Summary::of(&report.cases);
+    report
+}
+
+fn hostile_case(case: &mut CaseReport, at: &mut usize) {
+    case.story = nasty(at);
+    case.skip = case.skip.take().map(|_| nasty(at));
+    if let Some(expectation) = &mut case.expectation {
+        expectation.because = nasty(at);
+    }
+    for trial in &mut case.trials {
+        trial.replay = nasty(at);
+        trial.residue = vec![nasty(at)];
+        trial.void = trial.void.take().map(|_| Void { reason: nasty(at) });
+        for evidence in &mut trial.evidence {
+            (evidence.detector, evidence.says) = (nasty(at), nasty(at));
+            evidence.because = vec![nasty(at), nasty(at)];
+        }
+        for entry in &mut trial.timeline {
+            (entry.lane, entry.label) = (nasty(at), nasty(at));
+        }
+        trial.probes.thread_states = [(nasty(at), 1)].into();
+        for request in &mut trial.probes.requests {
+            request.endpoint = nasty(at);
+            request.wrong = vec![nasty(at)];
+            request.exchange.content_type = Some(nasty(at));
+            request.exchange.headers = vec![(nasty(at), nasty(at))];
+            request.exchange.error = Some(ExchangeError::Closed { reason: nasty(at) });
+        }
+        if let Some(found) = &mut trial.diagnosis {
+            hostile_diagnosis(found, at);
+        }
+    }
+}
+
+fn hostile_diagnosis(found: &mut Diagnosis, at: &mut usize) {
+    found.summary = nasty(at);
+    found.target = Target { url: Some(nasty(at)), pid: Some(1), exe: Some(nasty(at)) };
+    for thread in &mut found.threads {
+        (thread.name, thread.state) = (nasty(at), nasty(at));
+        (thread.wchan, thread.syscall) = (Some(nasty(at)), Some(nasty(at)));
+        for frame in &mut thread.stack {
+            (frame.function, frame.file, frame.module) = (nasty(at), Some(nasty(at)), nasty(at));
+        }
+    }
+    let name_of = |tid: i32, threads: &[Thread]| {
+        threads.iter().find(|thread| thread.tid == tid).map(|thread| thread.name.clone())
+    };
+    for step in found.cycle.iter_mut().chain(found.suspects.iter_mut().flatten()) {
+        for who in [&mut step.thread, &mut step.held_by] {
+            who.name = name_of(who.tid, &found.threads).unwrap_or_default();
+        }
+    }
+    // Ids are strings of the report, too; the edges must still find them.
+    for resource in &mut found.resources {
+        resource.name = nasty(at);
+        let id = format!("{} {}", resource.id, NASTY[*at % NASTY.len()]);
+        let threads = found.threads.iter_mut().filter_map(|thread| thread.waits_for.as_mut());
+        let steps = found.cycle.iter_mut().chain(found.suspects.iter_mut().flatten()).map(|step| &mut step.waits_for);
+        for waits in threads.chain(steps).filter(|waits| waits.resource == resource.id) {
+            waits.resource = id.clone();
+        }
+        for edge in found.edges.iter_mut().filter(|edge| edge.resource == resource.id) {
+            edge.resource = id.clone();
+        }
+        resource.id = id;
+    }
+    for edge in &mut found.edges {
+        (edge.site, edge.note) = (Some(nasty(at)), Some(nasty(at)));
+        if let Provenance::Inferred { rule } = &mut edge.provenance {
+            *rule = nasty(at);
+        }
+    }
+    for gap in &mut found.gaps {
+        (gap.what, gap.why) = (nasty(at), nasty(at));
+    }
+    found.advice = vec![nasty(at), nasty(at)];
+}
