@@ -1,2 +1,11 @@
-//! The catalogue executable.
-fn main() {}
+//! The catalogue executable: `list --format json`, or `child CASE --seed S --journal FILE` for one trial.
+
+mod catalog;
+mod lesson;
+mod scenarios;
+mod stage;
+mod variants;
+
+fn main() -> std::process::ExitCode {
+    gatherlock::catalogue::main(catalog::catalogue, catalog::play)
+}

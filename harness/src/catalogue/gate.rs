@@ -9,7 +9,14 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// Lets everybody through because nobody has closed it yet.
+const NEW: u8 = 0;
+/// Holds whoever arrives.
+const CLOSED: u8 = 1;
+/// Lets everybody through for good.
+const OPEN: u8 = 2;
 
 /// A named point to wait at.
 ///
@@ -19,7 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub struct Gate {
     name: &'static str,
     journal: Option<Journal>,
-    closed: AtomicBool,
+    state: AtomicU8,
     arrived: EventFd,
     opened: EventFd,
 }
@@ -39,7 +46,7 @@ impl Gate {
     /// If the process is out of file descriptors.
     pub fn silent(name: &'static str) -> io::Result<Gate> {
         let event = || EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-        Ok(Gate { name, journal: None, closed: AtomicBool::new(false), arrived: event()?, opened: event()? })
+        Ok(Gate { name, journal: None, state: AtomicU8::new(NEW), arrived: event()?, opened: event()? })
     }
 
     /// Its name: the point where it stands, as reports show it.
@@ -49,12 +56,12 @@ impl Gate {
 
     /// From now on threads wait here. Without effect on a gate that was opened.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        let _ = self.state.compare_exchange(NEW, CLOSED, Ordering::SeqCst, Ordering::SeqCst);
     }
 
     /// Goes through, or, if the gate is closed, announces its arrival and waits until it is opened.
     pub fn pass(&self) {
-        if !self.closed.load(Ordering::SeqCst) {
+        if self.state.load(Ordering::SeqCst) != CLOSED {
             return;
         }
         if let Some(journal) = &self.journal {
@@ -76,6 +83,7 @@ impl Gate {
 
     /// Lets everybody through, now and later.
     pub fn open(&self) {
+        self.state.store(OPEN, Ordering::SeqCst);
         signal(&self.opened);
     }
 }

@@ -1,0 +1,121 @@
+//! What a scenario file hands to the catalogue: its place, its expectations and the way to play it.
+
+use crate::stage::{App, Stage};
+use crate::variants::Variant;
+use gatherlock::catalogue::Problem;
+use gatherlock::model::{Drive, Expectation, ExpectedLimits, Outcome, Range, Release, Scenario};
+use std::collections::BTreeMap;
+
+/// One mistake. Its title and its story are the scenario file's own module doc, so that code, doc and report cannot
+/// tell different stories.
+pub(crate) struct Lesson {
+    /// Lower-case id.
+    pub(crate) id: &'static str,
+    /// The heading it stands under.
+    pub(crate) family: &'static str,
+    /// `include_str!` of its own file: see [`Lesson::scenario`].
+    pub(crate) source: &'static str,
+    /// Where it happened for real.
+    pub(crate) origin: &'static [&'static str],
+    /// Whether its trials run alone.
+    pub(crate) exclusive: bool,
+    /// The bound of its trials, if the run's default does not fit.
+    pub(crate) bound_ms: Option<u64>,
+    /// What the parent does to it.
+    pub(crate) drive: Drive,
+    /// When the parent lets the cause go.
+    pub(crate) release: Release,
+    /// What to change in one's code.
+    pub(crate) advice: &'static [&'static str],
+    /// What each variant must or may show.
+    pub(crate) expect: fn(&Setting) -> Cell,
+    /// Sets it up; called only where `expect` is not a skip.
+    pub(crate) play: fn(&Stage) -> Result<App, Problem>,
+}
+
+/// Which case of a scenario: the variant and the parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Setting {
+    /// The variant.
+    pub(crate) variant: Variant,
+    /// The parameters, by name.
+    pub(crate) params: BTreeMap<String, String>,
+}
+
+impl Setting {
+    /// The value of a parameter that every case of the scenario has.
+    ///
+    /// # Panics
+    /// If the case does not have it: the catalogue's table and the scenario disagree.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.get(name).unwrap_or_else(|| panic!("the case has no parameter `{name}`"))
+    }
+}
+
+/// A cell of the matrix: what a case is expected to show, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Cell {
+    /// It runs.
+    Expect(Expectation),
+    /// It does not, for this reason.
+    Skip(&'static str),
+}
+
+impl Cell {
+    /// Every trial shows `outcome`, because of this mechanism.
+    pub(crate) fn must(outcome: Outcome, because: &str) -> Cell {
+        Cell::Expect(Expectation::must(outcome, because))
+    }
+
+    /// Which of `outcomes` it is is measured, not promised.
+    #[allow(dead_code, reason = "for the scenarios that measure")]
+    pub(crate) fn may(outcomes: impl IntoIterator<Item = Outcome>, because: &str) -> Cell {
+        Cell::Expect(Expectation::may(outcomes, because))
+    }
+
+    /// Answered in time while every scrape leaves exactly `threads` stuck.
+    pub(crate) fn contained_leaking(threads: f64, because: &str) -> Cell {
+        Cell::must(Outcome::Contained, because)
+            .limited(|limits| limits.threads_leaked_per_scrape = Some(Range::exactly(threads)))
+    }
+
+    /// The same, and a scrape is or is not served again once the cause is gone.
+    #[allow(dead_code, reason = "for the scenarios that release their cause")]
+    pub(crate) fn recovers(self, recovers: bool) -> Cell {
+        self.limited(|limits| limits.recovers = Some(recovers))
+    }
+
+    /// The same with further limits graded.
+    pub(crate) fn limited(self, set: impl FnOnce(&mut ExpectedLimits)) -> Cell {
+        match self {
+            Cell::Expect(mut expectation) => {
+                set(&mut expectation.limits);
+                Cell::Expect(expectation)
+            }
+            skip => skip,
+        }
+    }
+}
+
+impl Lesson {
+    /// The scenario as the catalogue lists it. The title is the first paragraph of the file's module doc, the story is
+    /// what follows up to the first heading or drawing.
+    pub(crate) fn scenario(&self) -> Scenario {
+        let doc: Vec<&str> = self.source.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+        let prose = doc.split(|line| line.starts_with("## ") || line.starts_with("```")).next().unwrap_or_default();
+        let mut paragraphs = prose.split(|line| line.is_empty()).map(|lines| lines.join(" ")).filter(|p| !p.is_empty());
+        let title = paragraphs.next().unwrap_or_default();
+        Scenario {
+            id: self.id.to_string(),
+            family: self.family.to_string(),
+            title: title.trim_end_matches('.').to_string(),
+            story: paragraphs.collect::<Vec<_>>().join("\n\n"),
+            origin: self.origin.iter().map(|origin| origin.to_string()).collect(),
+            exclusive: self.exclusive,
+            bound_ms: self.bound_ms,
+            drive: self.drive,
+            release: self.release,
+            advice: self.advice.iter().map(|advice| advice.to_string()).collect(),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The recursive family and the incident once more, on `prometheus` 0.13.4: the version that the incident ran on.
+
+#![allow(clippy::duplicate_mod, reason = "compiling the same files against another version is the point")]
+
+#[path = "register_in_collect.rs"]
+pub(crate) mod register_in_collect;
+
+use crate::variants::on_0_13 as handlers;
+use ::prometheus_0_13 as prometheus;

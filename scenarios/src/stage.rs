@@ -1,0 +1,172 @@
+//! What a scenario plays on: gates, named threads and HTTP servers; and what it gives back, an application to drive.
+
+use crate::lesson::Setting;
+use axum::Router;
+use axum::routing::get;
+use gatherlock::catalogue::{Gate, Journal, Problem, Running, Trial, this_thread};
+use gatherlock::model::{ChildEvent, Command, Endpoint};
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// Workers of each server's runtime: what `#[tokio::main]` gives on a small machine.
+const WORKERS: usize = 4;
+
+/// What a scenario is given.
+#[derive(Clone)]
+pub(crate) struct Stage {
+    /// The variant and the parameters of the case.
+    pub(crate) setting: Setting,
+    trial: Trial,
+}
+
+impl Stage {
+    pub(crate) fn new(setting: Setting, trial: &Trial) -> Stage {
+        Stage { setting, trial: trial.clone() }
+    }
+
+    /// A variant's own deadline: half the bound, so that "within the bound" is no race with itself.
+    pub(crate) fn deadline(&self) -> Duration {
+        self.trial.bound / 2
+    }
+
+    /// The seed of everything that is random.
+    #[allow(dead_code, reason = "for the scenarios with random load")]
+    pub(crate) fn seed(&self) -> u64 {
+        self.trial.seed
+    }
+
+    /// Where to say what happens.
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.trial.journal
+    }
+
+    /// A gate whose arrivals are journalled as points of the story.
+    pub(crate) fn gate(&self, point: &'static str) -> Result<Arc<Gate>, Problem> {
+        Ok(Arc::new(Gate::new(point, self.journal())?))
+    }
+
+    /// Starts a thread of the application under its name (at most 15 bytes) and returns its tid. If its role goes wrong,
+    /// the trial is void, and the journal says why.
+    pub(crate) fn actor(
+        &self,
+        name: &str,
+        role: impl FnOnce() -> Result<(), Problem> + Send + 'static,
+    ) -> Result<i32, Problem> {
+        let (tell, told) = mpsc::channel();
+        let (journal, who) = (self.journal().clone(), name.to_string());
+        std::thread::Builder::new().name(name.to_string()).spawn(move || {
+            let _ = tell.send(this_thread());
+            if let Err(problem) = role() {
+                journal.say(ChildEvent::Failed { problem: format!("{who}: {problem}") });
+            }
+        })?;
+        Ok(told.recv()?)
+    }
+}
+
+type Action = Box<dyn FnMut() -> Result<(), Problem>>;
+type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+
+/// An application ready to be served and driven.
+pub(crate) struct App {
+    nodes: Vec<Node>,
+    canary: Option<String>,
+    volatile: Vec<String>,
+    actions: HashMap<Command, Action>,
+    counts: Vec<(String, Count)>,
+}
+
+/// One HTTP server.
+struct Node {
+    name: String,
+    port: u16,
+    routes: Router,
+}
+
+impl App {
+    /// An application with one endpoint: `/metrics` as the variant routes it. `bump` adds 1 to
+    /// `gatherlock_canary_total`.
+    pub(crate) fn new(metrics: Router, mut bump: impl FnMut() + 'static) -> App {
+        App {
+            nodes: vec![Node { name: String::new(), port: 0, routes: metrics }],
+            canary: Some("gatherlock_canary_total".to_string()),
+            volatile: Vec::new(),
+            actions: HashMap::new(),
+            counts: Vec::new(),
+        }
+        .on(Command::Bump, move || {
+            bump();
+            Ok(())
+        })
+    }
+
+    /// What to do at a command, in place of anything said before.
+    pub(crate) fn on(mut self, command: Command, action: impl FnMut() -> Result<(), Problem> + 'static) -> App {
+        self.actions.insert(command, Box::new(action));
+        self
+    }
+
+    /// A family that may come or go while the mistake is armed.
+    pub(crate) fn volatile(mut self, family: &str) -> App {
+        self.volatile.push(family.to_string());
+        self
+    }
+
+    /// A final count for the journal. It must not take a lock that the scenario may have wedged.
+    #[allow(dead_code, reason = "for the scenarios that count")]
+    pub(crate) fn count(mut self, name: &str, value: impl Fn() -> u64 + Send + Sync + 'static) -> App {
+        self.counts.push((name.to_string(), Box::new(value)));
+        self
+    }
+
+    /// Listens, and hands the rest over to the parent's commands.
+    pub(crate) fn serve(self) -> Result<Running, Problem> {
+        let endpoints = self.nodes.into_iter().map(Node::serve).collect::<Result<_, _>>()?;
+        let (mut actions, counts) = (self.actions, self.counts);
+        Ok(Running {
+            endpoints,
+            canary: self.canary,
+            volatile: self.volatile,
+            perform: Box::new(move |command| match (actions.get_mut(&command), command) {
+                (Some(action), _) => action(),
+                (None, Command::Grow) => Err("this scenario does not grow".into()),
+                (None, _) => Ok(()),
+            }),
+            counts: Box::new(move || counts.iter().map(|(name, value)| (name.clone(), value())).collect()),
+            detector: detector(),
+        })
+    }
+}
+
+impl Node {
+    /// Starts the server on a runtime of its own, which lives as long as the process.
+    fn serve(self) -> Result<Endpoint, Problem> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| {
+            format!("cannot listen on 127.0.0.1:{}: {error}; the scenario needs this very port", self.port)
+        })?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+        let routes = self.routes.route("/health", get(async || "OK"));
+        let inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        runtime.spawn(async move { axum::serve(listener, routes).await });
+        drop(inside);
+        std::mem::forget(runtime);
+        Ok(Endpoint {
+            name: self.name,
+            metrics: format!("http://{address}/metrics"),
+            health: Some(format!("http://{address}/health")),
+        })
+    }
+}
+
+/// `parking_lot`'s own detector, where it is compiled in.
+fn detector() -> Option<fn() -> Vec<u32>> {
+    #[cfg(feature = "deadlock-detection")]
+    return Some(|| parking_lot::deadlock::check_deadlock().iter().map(|cycle| cycle.len() as u32).collect());
+    #[cfg(not(feature = "deadlock-detection"))]
+    None
+}
