@@ -1,1 +1,28 @@
-//! runner
+//! From a catalogue to trials, and each trial in a process of its own that cannot outlive the run.
+//!
+//! * [`catalogue`]: asks a catalogue executable what it offers.
+//! * [`Child`]: one trial's process: commands go in, journal lines come out, the whole process group is killed.
+//! * [`RunJournal`]: what the run has learnt so far, append-only, readable after a kill.
+//! * [`clock`]: the monotonic clock that all local processes share, and how late this process wakes.
+
+mod attendant;
+pub mod catalogue;
+mod child;
+pub mod clock;
+mod journal;
+mod lag;
+mod lines;
+mod output;
+mod process;
+mod registry;
+mod tail;
+mod watch;
+
+pub use child::{Child, CommandError, Said, SpawnError, SpawnOptions};
+pub use journal::{Recovered, RunJournal, RunJournalError, SyncPolicy, recover, recover_file};
+pub use lag::{LagMeter, LagWatch};
+pub use lines::{JournalFault, JournalProblem};
+pub use output::Captured;
+pub use process::{Exit, KillError};
+pub use registry::Registry;
+pub use tail::{JournalTail, Tailed};

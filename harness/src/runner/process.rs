@@ -1,0 +1,288 @@
+//! A process group that is ours: started so that it dies with us, watched, and ended whole.
+
+use super::registry::Registry;
+use super::watch::{TICK, poll_timeout};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit {
+    /// Its exit code, if it exited.
+    pub code: Option<i32>,
+    /// The signal that ended it, if one did.
+    pub signal: Option<i32>,
+    /// Whether the runner sent that signal.
+    pub by_runner: bool,
+}
+
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.code, self.signal) {
+            (Some(code), _) => write!(f, "exit code {code}"),
+            (None, Some(signal)) => {
+                match Signal::try_from(signal) {
+                    Ok(name) => write!(f, "killed by {name}")?,
+                    Err(_) => write!(f, "killed by signal {signal}")?,
+                }
+                f.write_str(if self.by_runner { " from the runner" } else { "" })
+            }
+            (None, None) => f.write_str("ended in an unknown way"),
+        }
+    }
+}
+
+/// Why a process group could not be ended.
+#[derive(Debug, thiserror::Error)]
+pub enum KillError {
+    /// It was sent SIGKILL and is still there: it is stuck in the kernel, or a debugger holds it.
+    #[error("process group {group} survived SIGKILL for {seconds} s; `cat /proc/{group}/stack` may say why")]
+    Survives {
+        /// The group, which is also the leader's pid.
+        group: i32,
+        /// How long was waited.
+        seconds: u64,
+    },
+    /// The system refused to send the signal or to wait.
+    #[error("cannot end process group {group}: {source}")]
+    System {
+        /// The group.
+        group: i32,
+        /// The system's words.
+        source: io::Error,
+    },
+}
+
+/// How long a killed process may take to be gone; what takes longer is stuck in the kernel.
+const DYING: Duration = Duration::from_secs(10);
+
+/// The life of a process group: shared between its owner, its attendant thread and the registry.
+#[derive(Debug)]
+pub(super) struct Life {
+    group: Pid,
+    /// Readable once the leader has ended; `None` where the system has no pidfd.
+    pidfd: Option<OwnedFd>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// SIGKILL was sent while the leader was alive.
+    killed: bool,
+    /// How the leader ended, once known.
+    exit: Option<Exit>,
+    /// The leader's pid was given back to the system: it must not be signalled any more.
+    reaped: bool,
+}
+
+impl Life {
+    /// Starts `command` as the leader of a new process group that is killed when the calling *thread* ends, and enters
+    /// it into `registry`.
+    pub(super) fn start(mut command: Command, registry: &Registry) -> io::Result<(Child, Arc<Life>)> {
+        command.process_group(0);
+        let parent = std::process::id();
+        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setrlimit; nothing
+        // allocates, an error is a plain number.
+        unsafe { command.pre_exec(move || bind_to_parent(parent)) };
+        registry.start(move || {
+            let child = command.spawn()?;
+            let pid = child.id() as i32;
+            let life = Life { group: Pid::from_raw(pid), pidfd: pidfd_open(pid), state: Mutex::default() };
+            Ok((child, Arc::new(life)))
+        })
+    }
+
+    /// The leader's pid, which is the group's id as well.
+    pub(super) fn pid(&self) -> i32 {
+        self.group.as_raw()
+    }
+
+    /// What becomes readable when the leader has ended; `None`: ask [`Life::exit`] again after [`TICK`].
+    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.pidfd.as_ref().map(|fd| fd.as_fd())
+    }
+
+    /// How the leader ended, if it has. It stays a zombie, so that its pid cannot come to mean another process.
+    pub(super) fn exit(&self) -> Option<Exit> {
+        self.look(&mut self.state())
+    }
+
+    /// Waits up to `timeout` for the leader to end.
+    pub(super) fn wait_exit(&self, timeout: Duration) -> Option<Exit> {
+        let end = Instant::now() + timeout;
+        loop {
+            let exit = self.exit();
+            let left = end.saturating_duration_since(Instant::now());
+            if exit.is_some() || left.is_zero() {
+                return exit;
+            }
+            wait_readable(self.fd(), left);
+        }
+    }
+
+    /// Sends SIGKILL to the whole group. Members that left it (`setsid`, `setpgid`) are out of reach.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        let mut state = self.state();
+        if state.reaped {
+            return Ok(());
+        }
+        state.killed |= self.look(&mut state).is_none();
+        match killpg(self.group, Signal::SIGKILL) {
+            // A group of which only the zombie leader is left.
+            Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Kills the group, waits until none of it is left, and reaps the leader.
+    pub(super) fn end(&self, registry: &Registry) -> Result<Exit, KillError> {
+        let system = |source| KillError::System { group: self.pid(), source };
+        let survives = || KillError::Survives { group: self.pid(), seconds: DYING.as_secs() };
+        self.kill().map_err(system)?;
+        let end = Instant::now() + DYING;
+        let exit = self.wait_exit(DYING).ok_or_else(survives)?;
+        registry.forget(self.pid());
+        {
+            let mut state = self.state();
+            if !state.reaped {
+                wait_id(self.group, libc::WEXITED);
+                state.reaped = true;
+            }
+        }
+        // Orphans of the group die on their own time; whoever asks for the port or the file they held must find it free.
+        while killpg(self.group, None).is_ok() {
+            let Some(member) = living_member(self.group) else { break };
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(survives());
+            }
+            let fd = pidfd_open(member);
+            wait_readable(fd.as_ref().map(|fd| fd.as_fd()), left);
+        }
+        Ok(exit)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn look(&self, state: &mut State) -> Option<Exit> {
+        if state.exit.is_none() {
+            let ended = match wait_id(self.group, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+                Waited::Runs => return None,
+                Waited::Ended { code, signal } => (code, signal),
+                Waited::Lost => (None, None),
+            };
+            let by_runner = state.killed && ended.1 == Some(libc::SIGKILL);
+            state.exit = Some(Exit { code: ended.0, signal: ended.1, by_runner });
+        }
+        state.exit
+    }
+}
+
+/// Between fork and exec: die with the parent, leave no core file.
+fn bind_to_parent(parent: u32) -> io::Result<()> {
+    let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: setrlimit reads one struct that lives on this stack.
+    unsafe { libc::setrlimit(libc::RLIMIT_CORE, &no_core) };
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: prctl with this option takes a number and no pointer.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    // The parent may have died before the line above: then nobody would ever send the signal.
+    // SAFETY: getppid has no arguments and cannot fail.
+    if unsafe { libc::getppid() } as u32 != parent {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
+    Ok(())
+}
+
+/// Waits until `fd` is readable or `left` has passed; without an fd, one [`TICK`].
+fn wait_readable(fd: Option<BorrowedFd<'_>>, left: Duration) {
+    let left = if fd.is_none() { left.min(TICK) } else { left };
+    let mut fds: Vec<PollFd<'_>> = fd.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into_iter().collect();
+    // A wait that was interrupted or failed only means that the caller looks again.
+    let _ = poll(&mut fds, poll_timeout(left));
+}
+
+/// What waitid says of a process.
+enum Waited {
+    Runs,
+    Ended {
+        code: Option<i32>,
+        signal: Option<i32>,
+    },
+    /// Somebody else in this process has reaped it, or SIGCHLD is ignored: how it ended cannot be known.
+    Lost,
+}
+
+/// waitid on one child. By hand, because a wrapper that knows the classic signals only fails on a process that a
+/// real-time signal killed.
+fn wait_id(pid: Pid, flags: libc::c_int) -> Waited {
+    loop {
+        // SAFETY: siginfo_t is plain data, for which zero bytes are a valid value.
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `info` outlives the call, which writes nothing else.
+        if unsafe { libc::waitid(libc::P_PID, pid.as_raw() as libc::id_t, &mut info, flags) } != 0 {
+            if Errno::last() == Errno::EINTR {
+                continue;
+            }
+            return Waited::Lost;
+        }
+        // SAFETY: a successful waitid fills the fields of SIGCHLD, or leaves them zero.
+        let (ended, status) = unsafe { (info.si_pid() != 0, info.si_status()) };
+        return match (ended, info.si_code) {
+            (false, _) => Waited::Runs,
+            (true, libc::CLD_EXITED) => Waited::Ended { code: Some(status), signal: None },
+            (true, _) => Waited::Ended { code: None, signal: Some(status) },
+        };
+    }
+}
+
+/// A descriptor that becomes readable when the process ends; `None` where there is no such thing.
+#[cfg(target_os = "linux")]
+fn pidfd_open(pid: i32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: pidfd_open takes two numbers and returns a new descriptor (close-on-exec) or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    // SAFETY: a non-negative result is a descriptor that nobody else owns.
+    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+}
+
+/// A descriptor that becomes readable when the process ends; `None` where there is no such thing.
+#[cfg(not(target_os = "linux"))]
+fn pidfd_open(_: i32) -> Option<OwnedFd> {
+    None
+}
+
+/// A process of the group that is not a zombie.
+#[cfg(target_os = "linux")]
+fn living_member(group: Pid) -> Option<i32> {
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read(entry.path().join("stat")).ok()?;
+        // `pid (comm) state ppid pgrp …`; comm may hold anything, also `)`.
+        let rest = &stat[stat.iter().rposition(|&b| b == b')')? + 1..];
+        let mut fields = rest.split(|&b| b == b' ').filter(|field| !field.is_empty());
+        let state = fields.next()?;
+        let pgrp = std::str::from_utf8(fields.nth(1)?).ok()?;
+        (pgrp.parse() == Ok(group.as_raw()) && state != b"Z" && state != b"X").then_some(pid)
+    })
+}
+
+/// A process of the group that is not a zombie; nobody can tell here.
+#[cfg(not(target_os = "linux"))]
+fn living_member(_: Pid) -> Option<i32> {
+    None
+}

@@ -1,0 +1,135 @@
+//! Follows a child's journal while it is being written.
+
+use super::lines::{JournalFault, JournalProblem, Splitter};
+use super::watch::{TICK, Watch, poll_timeout};
+use crate::model::ChildLine;
+use nix::poll::{PollFd, PollFlags, poll};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The longest line that is read of a child's journal, in bytes.
+const MOST_LINE: usize = 64 << 10;
+/// The most that is read of a child's journal, in bytes: a child that floods it must not occupy the parent for ever.
+const MOST_TOTAL: u64 = 16 << 20;
+
+/// What a journal yields.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tailed {
+    /// A whole line.
+    Line(ChildLine),
+    /// Something that is none. What follows it is still read.
+    Problem(JournalProblem),
+}
+
+/// Reads a child's journal as it grows: whole lines only, and never fails on what stands in it.
+#[derive(Debug)]
+pub struct JournalTail {
+    file: File,
+    watch: Watch,
+    splitter: Splitter,
+    /// Bytes read so far, which is where the next read begins.
+    read: u64,
+    /// Set once nothing more is read.
+    deaf: bool,
+    ready: VecDeque<Tailed>,
+}
+
+impl JournalTail {
+    /// Follows the file at `path` from its beginning.
+    ///
+    /// # Errors
+    /// When the file cannot be opened; it must exist.
+    pub fn open(path: &Path) -> io::Result<JournalTail> {
+        let watch = Watch::new(path);
+        let file = File::open(path)?;
+        let splitter = Splitter::new(MOST_LINE);
+        Ok(JournalTail { file, watch, splitter, read: 0, deaf: false, ready: VecDeque::new() })
+    }
+
+    /// What has been written since the last call, without waiting.
+    pub fn read_new(&mut self) -> Vec<Tailed> {
+        self.fill();
+        self.ready.drain(..).collect()
+    }
+
+    /// The next line or problem; waits for it up to `timeout`.
+    pub fn next(&mut self, timeout: Duration) -> Option<Tailed> {
+        let end = Instant::now() + timeout;
+        loop {
+            if self.ready.is_empty() {
+                self.fill();
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if !self.ready.is_empty() || left.is_zero() {
+                return self.ready.pop_front();
+            }
+            let mut fds: Vec<PollFd<'_>> =
+                self.watch.fd().map(|fd| PollFd::new(fd, PollFlags::POLLIN)).into_iter().collect();
+            let left = if fds.is_empty() { left.min(TICK) } else { left };
+            // An interrupted or failed wait only means that the file is looked at again.
+            let _ = poll(&mut fds, poll_timeout(left));
+        }
+    }
+
+    /// The writer is gone: reads the rest, and says so if the last line is cut off.
+    pub fn finish(&mut self) -> Vec<Tailed> {
+        self.fill();
+        if !self.deaf {
+            self.ready.extend(self.splitter.finish().map(Tailed::Problem));
+        }
+        self.ready.drain(..).collect()
+    }
+
+    /// The watch behind it, for a caller that waits for several things.
+    pub(super) fn watch(&self) -> &Watch {
+        &self.watch
+    }
+
+    fn fill(&mut self) {
+        self.watch.clear();
+        if let Err(e) = self.try_fill() {
+            self.give_up(JournalFault::Unreadable { why: e.to_string() });
+        }
+    }
+
+    fn try_fill(&mut self) -> io::Result<()> {
+        if self.deaf {
+            return Ok(());
+        }
+        let length = self.file.metadata()?.len();
+        if length < self.read {
+            self.ready.push_back(Tailed::Problem(self.splitter.problem(JournalFault::Shrank { to: length })));
+            self.splitter.restart_at(length);
+            self.read = self.file.seek(SeekFrom::Start(length))?;
+        }
+        let mut buffer = [0; 16 << 10];
+        loop {
+            let got = match self.file.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(got) => got,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            self.read += got as u64;
+            let ready = &mut self.ready;
+            self.splitter.feed(&buffer[..got], |record| {
+                ready.push_back(match record {
+                    Ok(line) => Tailed::Line(line),
+                    Err(problem) => Tailed::Problem(problem),
+                });
+            });
+            if self.read > MOST_TOTAL {
+                self.give_up(JournalFault::TooMuch { most: MOST_TOTAL });
+                return Ok(());
+            }
+        }
+    }
+
+    fn give_up(&mut self, fault: JournalFault) {
+        self.deaf = true;
+        self.ready.push_back(Tailed::Problem(self.splitter.problem(fault)));
+    }
+}
