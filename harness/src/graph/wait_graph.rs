@@ -360,13 +360,8 @@ fn supposed<'a>(explained: &'a Explained, steps: &[Step<'a>]) -> Vec<Cycle<'a>> 
             if path.is_empty() {
                 continue;
             }
-            let supposed = Step {
-                waiter: wait.thread,
-                blocker: replier,
-                wait,
-                block: None,
-                confidence: Confidence::Suspected,
-            };
+            let supposed =
+                Step { waiter: wait.thread, blocker: replier, wait, block: None, confidence: Confidence::Suspected };
             let mut steps = vec![supposed];
             steps.extend(path);
             let smallest = steps.iter().enumerate().min_by_key(|(_, step)| step.waiter).map_or(0, |(at, _)| at);

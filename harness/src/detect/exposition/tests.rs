@@ -1,0 +1,1 @@
+//! The exposition parser against the format's rules, against hostile bodies, and against its own rendering.

@@ -1,0 +1,141 @@
+//! `stalled`: what is left when no other rule speaks. The request waits for something that is no lock cycle, or no thread
+//! runs it at all; and this rule says whether that was seen or only not seen otherwise.
+
+use super::scene::{Ruling, Scene};
+use crate::model::{Confidence, Edge, Outcome, Provenance, ResourceKind};
+
+/// Where one request's wait path ends.
+struct End {
+    /// "`a` 1 waits for …".
+    says: String,
+    /// What was not seen, if it was not followed to its end.
+    gap: Option<String>,
+    because: Vec<String>,
+    confidence: Confidence,
+}
+
+/// The rule. It always speaks; `covered` is `false` where the request's wait path is not explained to its end, because
+/// what was not seen may be a cycle.
+pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
+    let ends: Vec<End> = scene.serving.iter().map(|thread| follow(scene, thread.tid)).collect();
+    let mut because: Vec<String> = ends.iter().flat_map(|end| end.because.clone()).collect();
+    let mut gaps: Vec<String> = ends.iter().filter_map(|end| end.gap.clone()).collect();
+    let uncovering = scene.explained.gaps.iter().filter(|gap| gap.uncovers);
+    gaps.extend(uncovering.map(|gap| format!("not seen: {} ({})", gap.what, gap.why)));
+    let says = match ends.first() {
+        Some(end) => end.says.clone(),
+        None if gaps.is_empty() => {
+            "no thread runs the request and none is blocked on its behalf: it is suspended at an \
+                                    await"
+                .to_string()
+        }
+        None => "no thread that runs the request could be found".to_string(),
+    };
+    let covered = gaps.is_empty();
+    because.extend(gaps);
+    if ends.is_empty() {
+        because.push(format!("none of {} threads runs the request", scene.explained.threads.len()));
+    }
+    Ruling {
+        outcome: Outcome::Stalled,
+        detector: "stall",
+        says,
+        because,
+        confidence: match covered {
+            true => ends.iter().map(|end| end.confidence).min().unwrap_or(Confidence::Inferred),
+            false => Confidence::Suspected,
+        },
+        covered,
+        cycle: None,
+    }
+}
+
+/// What is said when nothing was sampled.
+pub(super) fn without_samples<'a>() -> Ruling<'a> {
+    Ruling {
+        outcome: Outcome::Stalled,
+        detector: "stall",
+        says: "it did not answer, and the process could not be looked into".to_string(),
+        because: vec!["there is no sample of the process".to_string()],
+        confidence: Confidence::Suspected,
+        covered: false,
+        cycle: None,
+    }
+}
+
+/// Follows the wait path of a request's thread from lock to holder until it ends at something that is no lock.
+fn follow(scene: &Scene<'_>, tid: i32) -> End {
+    let ends = |at: i32| scene.graph.steps_from(at).all(|step| !step.is_claimable());
+    let path = scene.graph.path(tid, ends).unwrap_or_default();
+    let last = path.last().map_or(tid, |step| step.blocker);
+    let mut because = scene.edges_of(&path);
+    let name = scene.name(last);
+    let (says, gap) = match scene.wait_of(last) {
+        None => without_wait(scene, last),
+        Some(edge) => {
+            because.push(scene.edge(edge));
+            let wants = scene.wanted(edge);
+            match scene.kind_of(edge) {
+                kind if kind.is_lock() => (
+                    format!("{name} waits for {wants}, and who holds that is not established"),
+                    Some(holder_gap(scene, last, &edge.resource)),
+                ),
+                ResourceKind::Unknown => (
+                    format!("{name} waits for something that was not recognised"),
+                    Some(format!("what {name} waits for could not be identified")),
+                ),
+                _ if !edge.stable => (
+                    format!("{name} waits for {wants}"),
+                    Some(format!("{name} was not seen waiting for {wants} in both samples")),
+                ),
+                ResourceKind::SpinWord => {
+                    (format!("{name} spins on {wants}"), Some(format!("the spin of {name} is not confirmed")))
+                }
+                _ => (format!("{name} waits for {wants}"), None),
+            }
+        }
+    };
+    let says = match scene.way(&path) {
+        Some(way) => format!("{way}; {says}"),
+        None => says,
+    };
+    let read = |edge: &Edge| matches!(edge.provenance, Provenance::Read | Provenance::Traced);
+    let own = if scene.wait_of(last).is_some_and(read) { Confidence::Proven } else { Confidence::Inferred };
+    End { says, gap, because, confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min) }
+}
+
+fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {
+    let name = scene.name(tid);
+    match scene.thread(tid) {
+        Some(thread) if scene.progresses(thread) => (format!("{name} is on CPU"), None),
+        Some(thread) if thread.state == "R" => (
+            format!("{name} is runnable"),
+            Some(format!("{name} used no CPU between the samples, and why is not known")),
+        ),
+        Some(thread) => {
+            let asleep = thread.wchan.as_deref().or(thread.syscall.as_deref()).unwrap_or("an unknown place");
+            let gap = format!("what {name} waits for in {asleep} could not be identified");
+            (format!("{name} sleeps in {asleep}"), Some(gap))
+        }
+        None => (format!("{name} holds it"), Some(format!("{name} is not among the sampled threads"))),
+    }
+}
+
+/// Why the path does not go on behind a lock.
+fn holder_gap(scene: &Scene<'_>, waiter: i32, resource: &str) -> String {
+    let name = scene.resource_name(resource);
+    if let Some(step) = scene.graph.steps_from(waiter).next() {
+        let blocker = scene.name(step.blocker);
+        return format!(
+            "that {blocker} holds {name} is a suspicion: an edge was guessed, moved, or the count disagrees"
+        );
+    }
+    match scene.resource(resource).and_then(|resource| resource.holders) {
+        Some(holders) if holders.word > holders.found => format!(
+            "the word of {name} counts {} holders and {} were found: a leaked guard, a guard in a suspended task, or an \
+             analysis that failed",
+            holders.word, holders.found
+        ),
+        _ => format!("no holder of {name} was found"),
+    }
+}

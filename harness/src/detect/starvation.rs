@@ -1,0 +1,61 @@
+//! `starved`: every worker of the runtime is blocked, so that the request, or the task that holds what it waits for, has no
+//! thread to run on.
+
+use super::scene::{Ruling, Scene};
+use crate::model::{Confidence, Outcome, RuntimeState};
+
+/// The rule. It speaks only where a runtime was recognised: that no thread shows the request may have other reasons.
+pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
+    let runtime = scene.explained.runtime.as_ref()?;
+    let all_blocked = runtime.workers > 0 && runtime.blocked >= runtime.workers;
+    // The requests sent before the judged one had their threads first.
+    let has_thread = scene.serving.len() > scene.ahead;
+    let says = if !has_thread && all_blocked {
+        format!("no thread runs the request: {} blocked", workers(runtime))
+    } else if !has_thread && runtime.driver.is_none() && runtime.blocked > 0 {
+        format!(
+            "no thread runs the request: the worker that polled the I/O driver is blocked, {} of {} workers are, and \
+             nobody else polls it",
+            runtime.blocked, runtime.workers
+        )
+    } else if all_blocked && let Some(lock) = held_by_a_task(scene) {
+        format!("{} blocked, and the task that holds {lock} has no thread to run on", workers(runtime))
+    } else {
+        return None;
+    };
+    let driver = match runtime.driver {
+        Some(tid) => format!("the I/O driver is polled by {}", scene.name(tid)),
+        None => "nobody polls the I/O driver".to_string(),
+    };
+    let mut because = vec![format!("{} of {} workers are blocked", runtime.blocked, runtime.workers), driver];
+    because.extend(scene.serving.iter().filter_map(|thread| Some(scene.edge(scene.wait_of(thread.tid)?))));
+    Some(Ruling {
+        outcome: Outcome::Starved,
+        detector: "starvation",
+        says,
+        because,
+        confidence: Confidence::Inferred,
+        covered: true,
+        cycle: None,
+    })
+}
+
+fn workers(runtime: &RuntimeState) -> String {
+    match runtime.workers {
+        1 => "the runtime's only worker is".to_string(),
+        n => format!("all {n} workers of the runtime are"),
+    }
+}
+
+/// A lock that every request's thread waits for, whose word counts more holders than there are on any stack: the rest
+/// lives in a suspended task.
+fn held_by_a_task(scene: &Scene<'_>) -> Option<String> {
+    let mut locks = scene.serving.iter().map(|thread| {
+        let wait = scene.wait_of(thread.tid)?;
+        let resource = scene.resource(&wait.resource)?;
+        let unseen = resource.holders.is_some_and(|holders| holders.word > holders.found);
+        (resource.kind.is_lock() && unseen && wait.stable).then(|| scene.resource_name(&resource.id))
+    });
+    let first = locks.next()??;
+    locks.all(|lock| lock.is_some()).then_some(first)
+}
