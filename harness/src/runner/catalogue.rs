@@ -49,17 +49,8 @@ pub enum CatalogueProblem {
     #[error("`list --format json` cannot be attended: {0}")]
     Attend(String),
     /// What it printed is no catalogue.
-    #[error(
-        "`list --format json` printed something else than one JSON catalogue: {why} (stdout, line {line}, column {column})"
-    )]
-    NoCatalogue {
-        /// The parser's words.
-        why: String,
-        /// Where on stdout.
-        line: usize,
-        /// Where in that line.
-        column: usize,
-    },
+    #[error("`list --format json` printed something else than one JSON catalogue: {0} of stdout")]
+    NoCatalogue(serde_json::Error),
     /// It speaks another protocol.
     #[error("it speaks `{0}`, this runner speaks `{CATALOGUE_PROTOCOL}`; build both from the same version")]
     Protocol(String),
@@ -106,10 +97,8 @@ fn list(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Catalogue,
 /// # Errors
 /// [`CatalogueProblem::NoCatalogue`], [`CatalogueProblem::Protocol`] or [`CatalogueProblem::Contradictions`].
 pub fn parse(printed: &[u8]) -> Result<Catalogue, CatalogueProblem> {
-    let no_catalogue =
-        |e: serde_json::Error| CatalogueProblem::NoCatalogue { why: e.to_string(), line: e.line(), column: e.column() };
     // The protocol first: a catalogue of another version may have any other shape.
-    let value: serde_json::Value = serde_json::from_slice(printed).map_err(no_catalogue)?;
+    let value: serde_json::Value = serde_json::from_slice(printed).map_err(CatalogueProblem::NoCatalogue)?;
     match value.get("protocol").and_then(|protocol| protocol.as_str()) {
         Some(CATALOGUE_PROTOCOL) | None => {}
         Some(other) => {
@@ -117,7 +106,7 @@ pub fn parse(printed: &[u8]) -> Result<Catalogue, CatalogueProblem> {
         }
     }
     // From the text again, so that an error has its place.
-    let catalogue: Catalogue = serde_json::from_slice(printed).map_err(no_catalogue)?;
+    let catalogue: Catalogue = serde_json::from_slice(printed).map_err(CatalogueProblem::NoCatalogue)?;
     check(&catalogue)?;
     Ok(catalogue)
 }

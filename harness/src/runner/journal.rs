@@ -185,3 +185,151 @@ pub fn recover<T: DeserializeOwned>(mut journal: impl Read) -> Recovered<T> {
 pub fn recover_file<T: DeserializeOwned>(path: &Path) -> io::Result<Recovered<T>> {
     Ok(recover(File::open(path)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde::Deserialize;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Record {
+        case: String,
+        n: u64,
+    }
+
+    fn records(n: u64) -> Vec<Record> {
+        (0..n).map(|n| Record { case: format!("a\n\u{1f980}/{n}"), n }).collect()
+    }
+
+    fn written(records: &[Record]) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = RunJournal::create(&path, SyncPolicy::Never).unwrap();
+        for record in records {
+            journal.append(record).unwrap();
+        }
+        assert_eq!(journal.records(), records.len() as u64);
+        std::fs::read(&path).unwrap()
+    }
+
+    #[test]
+    fn what_was_appended_is_read_back() {
+        for sync in [SyncPolicy::Never, SyncPolicy::Every(Duration::ZERO), SyncPolicy::Each] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("journal");
+            let mut journal = RunJournal::create(&path, sync).unwrap();
+            for record in records(5) {
+                journal.append(&record).unwrap();
+            }
+            assert_eq!(recover_file(&path).unwrap(), Recovered { records: records(5), problems: vec![] });
+        }
+    }
+
+    #[test]
+    fn cut_at_every_byte_all_records_before_the_cut_survive() {
+        let all = records(4);
+        let bytes = written(&all);
+        for cut in 0..=bytes.len() {
+            let whole = bytes[..cut].iter().filter(|&&b| b == b'\n').count();
+            let found: Recovered<Record> = recover(&bytes[..cut]);
+            assert_eq!(found.records, all[..whole], "cut at {cut}");
+            let clean = cut == 0 || bytes[cut - 1] == b'\n';
+            assert_eq!(found.problems.is_empty(), clean, "cut at {cut}: {:?}", found.problems);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn records_that_were_not_touched_survive_any_corruption(n in 1u64..6, at in any::<prop::sample::Index>(),
+                                                                garbage in prop::collection::vec(any::<u8>(), 1..40)) {
+            let all = records(n);
+            let mut bytes = written(&all);
+            let at = at.index(bytes.len());
+            let end = (at + garbage.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&garbage[..end - at]);
+            let found: Recovered<Record> = recover(bytes.as_slice());
+            // A record is untouched if neither its line nor the line end before it was.
+            let original = written(&all);
+            let before = original[..at].iter().filter(|&&b| b == b'\n').count();
+            let after = original[end..].iter().filter(|&&b| b == b'\n').count().saturating_sub(1);
+            prop_assert!(found.records.starts_with(&all[..before]), "{:?}", found);
+            prop_assert!(found.records.ends_with(&all[all.len() - after..]), "{:?}", found);
+        }
+
+        #[test]
+        fn nothing_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            let found: Recovered<Record> = recover(bytes.as_slice());
+            prop_assert!(found.records.len() + found.problems.len() <= bytes.iter().filter(|&&b| b == b'\n').count() + 1);
+        }
+    }
+
+    /// A disk with room for so many bytes.
+    struct SmallDisk<'a> {
+        written: &'a mut Vec<u8>,
+        room: &'a std::cell::Cell<usize>,
+    }
+
+    impl Write for SmallDisk<'_> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room.get() == 0 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let fits = bytes.len().min(self.room.get());
+            self.room.set(self.room.get() - fits);
+            self.written.extend_from_slice(&bytes[..fits]);
+            Ok(fits)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Durable for SmallDisk<'_> {
+        fn force(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_named_and_later_records_are_readable() {
+        let all = records(3);
+        let one = written(&all[..1]).len();
+        for room in one..2 * one {
+            let (mut bytes, room) = (Vec::new(), std::cell::Cell::new(room));
+            let out = SmallDisk { written: &mut bytes, room: &room };
+            let path = PathBuf::from("latest/journal");
+            let mut journal =
+                RunJournal { out, path, sync: SyncPolicy::Each, synced: Instant::now(), records: 0, torn: false };
+            journal.append(&all[0]).unwrap();
+            let error = journal.append(&all[1]).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the disk is full: 1 records are in the journal latest/journal, the next is not; free some space or \
+                 choose another `--out`"
+            );
+            // Somebody makes room.
+            room.set(usize::MAX);
+            journal.append(&all[2]).unwrap();
+            assert_eq!(journal.records(), 2);
+            let found: Recovered<Record> = recover(bytes.as_slice());
+            assert_eq!(found.records.first(), Some(&all[0]));
+            assert_eq!(found.records.last(), Some(&all[2]));
+        }
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_created_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = RunJournal::create(folder.path().join("none/journal"), SyncPolicy::Never).unwrap_err();
+        assert!(error.to_string().contains("none/journal"), "{error}");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_device_that_is_full_is_named_too() {
+        let mut journal = RunJournal::create("/dev/full", SyncPolicy::Never).unwrap();
+        let error = journal.append(&1).unwrap_err();
+        assert!(matches!(error, RunJournalError::DiskFull { records: 0, .. }), "{error}");
+    }
+}

@@ -155,3 +155,78 @@ impl Splitter {
         Some(parsed.map_err(|fault| self.problem(fault)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(bytes: &[u8], pieces: &[usize], most: usize) -> Vec<Result<u32, JournalProblem>> {
+        let mut splitter = Splitter::new(most);
+        let mut found = Vec::new();
+        let mut rest = bytes;
+        for &piece in pieces {
+            let (now, later) = rest.split_at(piece.min(rest.len()));
+            splitter.feed(now, |record| found.push(record));
+            rest = later;
+        }
+        splitter.feed(rest, |record| found.push(record));
+        found.extend(splitter.finish().map(Err));
+        found
+    }
+
+    #[test]
+    fn names_line_offset_and_fault() {
+        let problem =
+            |line, offset, fault, excerpt: &str| Err(JournalProblem { line, offset, fault, excerpt: excerpt.into() });
+        let found = split(b"1\n\n  \n22\nabcdefghi\n\xff\n\"a\n3\r\n4", &[], 8);
+        let no_record = |line: usize| match &found[line] {
+            Err(JournalProblem { fault: JournalFault::NoRecord { why }, .. }) => {
+                JournalFault::NoRecord { why: why.clone() }
+            }
+            other => panic!("{other:?}"),
+        };
+        let expected = [
+            Ok(1),
+            Ok(22),
+            problem(5, 9, JournalFault::TooLong { bytes: 9, most: 8 }, "abcdefgh"),
+            problem(6, 19, JournalFault::NotUtf8 { at: 0 }, r"\xff"),
+            problem(7, 21, no_record(4), "\\\"a"),
+            Ok(3),
+            problem(9, 27, JournalFault::CutOff { bytes: 1 }, "4"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_line_of_any_length_takes_bounded_memory() {
+        let mut splitter = Splitter::new(8);
+        for _ in 0..1000 {
+            splitter.feed::<u32>(&[b'1'; 1000], |_| panic!("the line has not ended"));
+        }
+        assert!(splitter.pending.capacity() <= 16);
+        let mut found = Vec::new();
+        splitter.feed::<u32>(b"\n7\n", |record| found.push(record));
+        let fault = JournalFault::TooLong { bytes: 1_000_000, most: 8 };
+        let problem = JournalProblem { line: 1, offset: 0, fault, excerpt: "11111111".into() };
+        assert_eq!(found, [Err(problem), Ok(7)]);
+    }
+
+    proptest! {
+        #[test]
+        fn how_the_bytes_are_cut_changes_nothing(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'1'), any::<u8>()], 0..200),
+                                                 pieces in prop::collection::vec(0usize..20, 0..40)) {
+            prop_assert_eq!(split(&bytes, &pieces, 16), split(&bytes, &[], 16));
+        }
+
+        #[test]
+        fn every_line_is_accounted_for(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'1'), any::<u8>()], 0..200)) {
+            let lines = bytes.split(|&b| b == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
+            let found = split(&bytes, &[], 1000);
+            // A last line of nothing but spaces is cut off all the same.
+            let last = bytes.rsplit(|&b| b == b'\n').next().unwrap_or_default();
+            let blank_rest = usize::from(!last.is_empty() && last.trim_ascii().is_empty());
+            prop_assert_eq!(found.len(), lines + blank_rest);
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! From a catalogue to trials, and each trial in a process of its own that cannot outlive the run.
 //!
+//! * [`plan`]: words, shards and seeds become an ordered list of trials.
 //! * [`catalogue`]: asks a catalogue executable what it offers.
 //! * [`Child`]: one trial's process: commands go in, journal lines come out, the whole process group is killed.
 //! * [`RunJournal`]: what the run has learnt so far, append-only, readable after a kill.
@@ -13,8 +14,12 @@ mod journal;
 mod lag;
 mod lines;
 mod output;
+pub mod plan;
 mod process;
 mod registry;
+mod seed;
+mod select;
+mod shard;
 mod tail;
 mod watch;
 
@@ -25,4 +30,7 @@ pub use lines::{JournalFault, JournalProblem};
 pub use output::Captured;
 pub use process::{Exit, KillError};
 pub use registry::Registry;
+pub use seed::trial_seed;
+pub use select::SelectError;
+pub use shard::{BadShard, Shard};
 pub use tail::{JournalTail, Tailed};

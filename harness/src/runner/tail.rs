@@ -133,3 +133,85 @@ impl JournalTail {
         self.ready.push_back(Tailed::Problem(self.splitter.problem(fault)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ChildEvent;
+    use std::fs::OpenOptions;
+    use std::io::Write;
+
+    /// Long enough for the slowest machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    fn line(value: u64) -> Tailed {
+        Tailed::Line(ChildLine { at_ns: value, event: ChildEvent::Count { name: "n".into(), value } })
+    }
+
+    fn text(value: u64) -> String {
+        format!("{{\"at_ns\":{value},\"event\":\"count\",\"name\":\"n\",\"value\":{value}}}\n")
+    }
+
+    fn journal() -> (tempfile::TempDir, File, JournalTail) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let file = OpenOptions::new().append(true).create_new(true).open(&path).unwrap();
+        let tail = JournalTail::open(&path).unwrap();
+        (folder, file, tail)
+    }
+
+    #[test]
+    fn half_a_line_is_not_read_until_it_is_whole() {
+        let (_folder, mut file, mut tail) = journal();
+        let text = text(1);
+        let (half, rest) = text.split_at(9);
+        file.write_all(half.as_bytes()).unwrap();
+        assert_eq!(tail.read_new(), []);
+        assert_eq!(tail.next(Duration::ZERO), None);
+        file.write_all(rest.as_bytes()).unwrap();
+        assert_eq!(tail.next(Duration::ZERO), Some(line(1)));
+        assert_eq!(tail.finish(), []);
+    }
+
+    #[test]
+    fn a_waiting_reader_is_woken_by_the_writer() {
+        let (_folder, mut file, mut tail) = journal();
+        // The writer goes on only when the reader has what came before, so the reader has to wait for each line.
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let writer = std::thread::spawn(move || {
+            for value in 0..200 {
+                file.write_all(text(value).as_bytes()).unwrap();
+                told.recv().unwrap();
+            }
+        });
+        for value in 0..200 {
+            assert_eq!(tail.next(PATIENCE), Some(line(value)));
+            tell.send(()).unwrap();
+        }
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_journal_that_shrinks_is_a_problem_and_is_read_on() {
+        let (_folder, mut file, mut tail) = journal();
+        file.write_all((text(1) + "half").as_bytes()).unwrap();
+        assert_eq!(tail.read_new(), [line(1)]);
+        file.set_len(0).unwrap();
+        let fault = JournalFault::Shrank { to: 0 };
+        let problem = JournalProblem { line: 2, offset: text(1).len() as u64, fault, excerpt: "half".into() };
+        assert_eq!(tail.read_new(), [Tailed::Problem(problem)]);
+        file.write_all(text(2).as_bytes()).unwrap();
+        assert_eq!(tail.read_new(), [line(2)]);
+    }
+
+    #[test]
+    fn a_cut_off_end_is_told_once() {
+        let (_folder, mut file, mut tail) = journal();
+        file.write_all((text(1) + "{\"at").as_bytes()).unwrap();
+        let found = tail.finish();
+        assert_eq!(found[0], line(1));
+        assert!(matches!(&found[1], Tailed::Problem(JournalProblem { fault: JournalFault::CutOff { bytes: 4 }, .. })));
+        assert_eq!(found.len(), 2);
+        assert_eq!(tail.finish(), []);
+    }
+}

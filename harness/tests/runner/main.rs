@@ -1,5 +1,6 @@
 //! The runner against children that misbehave in every way a child can.
 
+mod catalogues;
 mod fixture;
 
 use gatherlock::model::{CaseId, ChildEvent, ChildLine, Command};

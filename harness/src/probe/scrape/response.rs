@@ -251,3 +251,63 @@ fn head_end(head: &[u8], before: usize) -> Option<usize> {
         .find(|&i| head[i] == b'\n' && (head[..i].ends_with(b"\n\r") || head[..i].ends_with(b"\n")))
         .map(|i| i + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Feeds `bytes` cut at `pieces`: whether it was HTTP, whether it was complete, and the body.
+    fn fed(bytes: &[u8], pieces: &[usize]) -> (bool, bool, u64, Option<String>) {
+        let mut response = Response::new(true, 1 << 20);
+        let mut rest = bytes;
+        for piece in pieces.iter().copied().chain([usize::MAX]) {
+            let (now, later) = rest.split_at(piece.min(rest.len()));
+            if response.feed(now).is_err() {
+                return (false, false, 0, None);
+            }
+            rest = later;
+        }
+        let complete = response.close().is_ok();
+        (true, complete, response.bytes, response.into_body())
+    }
+
+    fn chunked(chunks: &[String]) -> Vec<u8> {
+        let mut bytes = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        for chunk in chunks {
+            bytes.extend(format!("{:X}\r\n{chunk}\r\n", chunk.len()).into_bytes());
+        }
+        bytes.extend(b"0\r\n\r\n");
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunked_body_is_put_together_however_it_arrives(chunks in prop::collection::vec("[a-z\n\u{e4}]{1,20}", 0..6),
+                                                             pieces in prop::collection::vec(0usize..12, 0..60)) {
+            let body = chunks.concat();
+            prop_assert_eq!(fed(&chunked(&chunks), &pieces), (true, true, body.len() as u64, Some(body)));
+        }
+
+        #[test]
+        fn a_chunked_body_cut_anywhere_is_incomplete(chunks in prop::collection::vec("[a-z]{1,20}", 0..4), cut in any::<prop::sample::Index>()) {
+            let bytes = chunked(&chunks);
+            let (http, complete, _, body) = fed(&bytes[..cut.index(bytes.len())], &[]);
+            prop_assert_eq!((http, complete, body), (true, false, None));
+        }
+
+        #[test]
+        fn how_the_bytes_are_cut_changes_nothing(head in "HTTP/1.[01] 20[04] OK\r?\n(Content-Length: [0-9]{1,2}\r?\n|Transfer-Encoding: chunked\r\n)?\r?\n",
+                                                 rest in prop::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'3'), Just(b'0'), any::<u8>()], 0..60),
+                                                 pieces in prop::collection::vec(0usize..12, 0..40)) {
+            let bytes = [head.as_bytes(), &rest].concat();
+            prop_assert_eq!(fed(&bytes, &pieces), fed(&bytes, &[]));
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), http in any::<bool>()) {
+            let bytes = if http { [b"HTTP/1.1 ", bytes.as_slice()].concat() } else { bytes };
+            fed(&bytes, &[]);
+        }
+    }
+}
