@@ -12,6 +12,8 @@ mod outcome;
 mod report;
 mod snapshot;
 mod verdict;
+#[cfg(test)]
+mod verdict_tests;
 
 pub use canary::*;
 pub use case::*;
