@@ -53,7 +53,7 @@ pub fn diagnose(hang: &Hang<'_>) -> Diagnosed {
         return diagnosed;
     };
     let scene = Scene::new(explained, endpoint, hang.ahead);
-    let ruling = RULES.iter().find_map(|rule| rule(&scene)).unwrap_or_else(|| stall::detect(&scene));
+    let ruling = first_rule(&scene);
     let verb = match ruling.outcome {
         Outcome::Deadlocked if ruling.cycle.as_ref().is_some_and(Cycle::is_self_wait) => {
             "hangs in a deadlock with itself"
@@ -65,6 +65,18 @@ pub fn diagnose(hang: &Hang<'_>) -> Diagnosed {
         _ => "hangs",
     };
     assemble(&scene, &ruling, hang, verb)
+}
+
+fn first_rule<'a>(scene: &Scene<'a>) -> Ruling<'a> {
+    RULES.iter().find_map(|rule| rule(scene)).unwrap_or_else(|| stall::detect(scene))
+}
+
+/// Names what a late answer waited for, as seen before it came.
+pub(super) fn before_an_answer(hang: &Hang<'_>) -> Diagnosed {
+    let nothing = Explained::default();
+    let scene = Scene::new(hang.explained.unwrap_or(&nothing), endpoint_of(hang.target), hang.ahead);
+    let ruling = first_rule(&scene);
+    assemble(&scene, &ruling, hang, "answers late; while it was waited for")
 }
 
 /// Names what stays stuck inside a process whose endpoint answered. `None` if nothing does.

@@ -5,12 +5,14 @@ use super::answer::Content;
 use super::canary;
 use super::record::Record;
 use super::scene::Scene;
+use super::trial::Class;
 use crate::model::{HealthCount, Limits, Outcome, Purpose, Release, RequestReport, Thread};
 use std::collections::BTreeSet;
 
 /// The measured limits of a trial.
 pub(super) fn limits(
     record: &Record<'_>,
+    classes: &[Class],
     contents: &[Content<'_>],
     scene: Option<&Scene<'_>>,
     requests: &[RequestReport],
@@ -18,7 +20,7 @@ pub(super) fn limits(
     bound_us: u64,
 ) -> Limits {
     Limits {
-        threads_leaked_per_scrape: scene.and_then(|scene| leaked_per_scrape(record, scene)),
+        threads_leaked_per_scrape: scene.and_then(|scene| leaked_per_scrape(record, classes, scene)),
         app_threads_stuck: scene.map(|scene| stuck_app_threads(scene).len() as u32),
         lost_updates: canary::lost_updates(record, contents),
         recovers: recovers(requests, release),
@@ -43,11 +45,21 @@ pub(super) fn stuck_app_threads(scene: &Scene<'_>) -> BTreeSet<i32> {
     stuck.difference(&serving).copied().collect()
 }
 
-/// Stuck request threads in the last sample, divided by the scrapes sent until then.
-fn leaked_per_scrape(record: &Record<'_>, scene: &Scene<'_>) -> Option<f64> {
-    let until = record.samples.iter().map(|(_, at_us)| *at_us).max().unwrap_or(u64::MAX);
-    let sent = record.scrapes(&[Purpose::Judged, Purpose::During]).filter(|scrape| scrape.sent_us <= until).count();
-    (sent > 0).then(|| stuck_request_threads(scene).len() as f64 / sent as f64)
+/// Stuck request threads in the last sample, divided by the scrapes sent until then. The threads of scrapes that were
+/// open then and answered later came back: they are not counted.
+fn leaked_per_scrape(record: &Record<'_>, classes: &[Class], scene: &Scene<'_>) -> Option<f64> {
+    let until = record.explained_at().map_or(u64::MAX, |(_, at_us)| at_us);
+    let armed = record.requests.iter().zip(classes).filter(|(request, _)| {
+        matches!(request.purpose, Purpose::Judged | Purpose::During) && request.sent_us <= until
+    });
+    let sent = armed.clone().count();
+    let came_back = armed.filter(|(request, class)| {
+        matches!(class, Class::Is(_))
+            && request.end.is_some_and(|(ended_us, _)| ended_us > until)
+            && request.is_answered()
+    });
+    let stuck = stuck_request_threads(scene).len().saturating_sub(came_back.count());
+    (sent > 0).then(|| stuck as f64 / sent as f64)
 }
 
 fn recovers(requests: &[RequestReport], release: Release) -> Option<bool> {

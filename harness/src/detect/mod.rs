@@ -102,7 +102,8 @@ pub struct Detected {
     pub diagnosis: Option<Diagnosis>,
     /// Who did, held and waited when.
     pub timeline: Vec<TimelineEntry>,
-    /// Kernel states of the threads at the last sample, e.g. `S futex_do_wait`.
+    /// Kernel states of the threads at the last sample, e.g. `S futex_do_wait`, or with the system call where the kernel
+    /// does not tell the function.
     pub thread_states: BTreeMap<String, u32>,
     /// What `parking_lot`'s detector said when asked.
     pub parking_lot_detector: Option<Vec<u32>>,
@@ -140,8 +141,15 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
     let judged = decided.map(|(_, index)| index);
     let answered = !outcome.is_hang() && died.is_none();
     let scene = facts.explained.map(|explained| Scene::new(explained, String::new(), 0));
+    // Where the cause was released in between, the samples tell of the time before the answer.
+    let ended_us = judged.and_then(|index| record.requests[index].end).map_or(u64::MAX, |(at_us, _)| at_us);
+    let stays = record.explained_at().is_some_and(|(_, at_us)| at_us > ended_us);
     if answered {
-        diagnosed = diagnosis::behind_an_answer(&hanging);
+        diagnosed = match outcome {
+            Outcome::Late if !stays && facts.explained.is_some() => Some(diagnosis::before_an_answer(&hanging)),
+            _ if stays => diagnosis::behind_an_answer(&hanging),
+            _ => None,
+        };
     }
 
     let requests: Vec<RequestReport> = (record.requests.iter().zip(&classes).zip(&named))
@@ -167,8 +175,8 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         void: trial::void(&record, &named, facts.bound_us),
         covered,
         evidence: evidence(&record, outcome, &requests, diagnosed.as_ref(), judged, unchecked),
-        residue: scene.as_ref().filter(|_| answered).map(leak::residue).unwrap_or_default(),
-        limits: leak::limits(&record, &contents, scene.as_ref(), &requests, facts.release, facts.bound_us),
+        residue: scene.as_ref().filter(|_| answered && stays).map(leak::residue).unwrap_or_default(),
+        limits: leak::limits(&record, &classes, &contents, scene.as_ref(), &requests, facts.release, facts.bound_us),
         canary_moved: canary_moved(&record, &classes),
         prometheus,
         diagnosis: diagnosed.map(|diagnosed| diagnosed.diagnosis),
@@ -208,9 +216,10 @@ fn canary_moved(record: &Record<'_>, classes: &[Class]) -> CanaryMoved {
 fn thread_states(explained: Option<&Explained>) -> BTreeMap<String, u32> {
     let mut states = BTreeMap::new();
     for thread in explained.iter().flat_map(|explained| &explained.threads) {
-        let state = match thread.wchan.as_deref() {
-            Some(wchan) if !wchan.is_empty() && wchan != "0" => format!("{} {wchan}", thread.state),
-            _ => thread.state.clone(),
+        let wchan = thread.wchan.as_deref().filter(|wchan| !wchan.is_empty() && *wchan != "0");
+        let state = match wchan.or(thread.syscall.as_deref()) {
+            Some(place) => format!("{} {place}", thread.state),
+            None => thread.state.clone(),
         };
         *states.entry(state).or_insert(0) += 1;
     }

@@ -147,16 +147,15 @@ impl<'a> Record<'a> {
     }
 
     /// A growing registry is scraped until a scrape breaks: that one is judged, and nobody knows which it is when it is
-    /// sent. If none broke, it is the last.
+    /// sent. Where the record does not say it either, it is the first that broke, or, if none did, the last.
     fn judge_the_first_that_broke(&mut self, bound_us: u64) {
         let urls: BTreeSet<&str> = self.requests.iter().map(|request| request.url).collect();
         for url in urls {
-            let mut armed: Vec<&mut Request<'a>> = self
-                .requests
-                .iter_mut()
-                .filter(|r| r.url == url && matches!(r.purpose, Purpose::Judged | Purpose::During))
-                .collect();
-            armed.iter_mut().for_each(|request| request.purpose = Purpose::During);
+            let of_it = |r: &&mut Request<'a>| r.url == url && matches!(r.purpose, Purpose::Judged | Purpose::During);
+            let mut armed: Vec<&mut Request<'a>> = self.requests.iter_mut().filter(of_it).collect();
+            if armed.iter().any(|request| request.purpose == Purpose::Judged) {
+                continue;
+            }
             let broke = armed
                 .iter()
                 .position(|r| !r.is_answered() || r.exchange().is_some_and(|exchange| exchange.total_us > bound_us));
@@ -176,9 +175,21 @@ impl<'a> Record<'a> {
         self.commands.iter().find(|c| c.command == command).map(|c| c.at_us)
     }
 
-    /// When sample `number` was taken, last of all.
-    pub(super) fn sampled(&self, number: u32) -> Option<u64> {
-        self.samples.iter().filter(|(n, _)| *n == number).map(|(_, at)| *at).max()
+    /// When the sample was taken that the explanation rests on, and the one before it that it is compared with.
+    ///
+    /// A pair may be taken afresh, and then counts from 1 again.
+    pub(super) fn explained_at(&self) -> Option<(Option<u64>, u64)> {
+        let last = self.samples.iter().rposition(|(number, _)| *number > 1);
+        let last = last.or(self.samples.len().checked_sub(1))?;
+        let (number, at_us) = self.samples[last];
+        let first = self.samples[..last].iter().rev().find(|(n, _)| *n < number).map(|(_, at_us)| *at_us);
+        Some((first, at_us))
+    }
+
+    /// When the parent brought the child to its end: told it to finish, or killed it. What breaks off then says nothing.
+    pub(super) fn ended_on_purpose(&self) -> Option<u64> {
+        let killed = self.exit.filter(|exit| exit.by_runner).map(|exit| exit.at_us);
+        self.commanded(Command::Finish).into_iter().chain(killed).min()
     }
 
     /// The child's end, if it came by itself before it was told to finish.

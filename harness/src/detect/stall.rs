@@ -22,6 +22,14 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
     let mut gaps: Vec<String> = ends.iter().filter_map(|end| end.gap.clone()).collect();
     let uncovering = scene.explained.gaps.iter().filter(|gap| gap.uncovers);
     gaps.extend(uncovering.map(|gap| format!("not seen: {} ({})", gap.what, gap.why)));
+    if ends.is_empty()
+        && let Some(runtime) = scene.explained.runtime.as_ref().filter(|runtime| runtime.blocked > 0)
+    {
+        let blocked = runtime.blocked;
+        gaps.push(format!(
+            "{blocked} workers of the runtime are blocked, and one of them may run the request unrecognised"
+        ));
+    }
     let says = match ends.first() {
         Some(end) => end.says.clone(),
         None if gaps.is_empty() => {

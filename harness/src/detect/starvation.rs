@@ -8,8 +8,9 @@ use crate::model::{Confidence, Outcome, RuntimeState};
 pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
     let runtime = scene.explained.runtime.as_ref()?;
     let all_blocked = runtime.workers > 0 && runtime.blocked >= runtime.workers;
-    // The requests sent before the judged one had their threads first.
-    let has_thread = scene.serving.len() > scene.ahead;
+    // The requests sent before the judged one had their threads first. Where its thread may only not have been seen, it
+    // counts as having one.
+    let has_thread = scene.serving.len() > scene.ahead || scene.explained.gaps.iter().any(|gap| gap.uncovers);
     let says = if !has_thread && all_blocked {
         format!("no thread runs the request: {} blocked", workers(runtime))
     } else if !has_thread && runtime.driver.is_none() && runtime.blocked > 0 {

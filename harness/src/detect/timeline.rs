@@ -105,9 +105,9 @@ fn deadlines(record: &Record<'_>, bound_us: u64, hang_limit_us: u64) -> Vec<Time
 
 /// What threads held, waited for and did between the samples.
 fn threads(record: &Record<'_>, scene: &Scene<'_>) -> Vec<TimelineEntry> {
-    let times = record.samples.iter().map(|(_, at_us)| *at_us);
-    let (Some(first), Some(last)) = (times.clone().min(), times.max()) else { return Vec::new() };
-    let to_us = (last > first).then_some(last);
+    let Some((first, last)) = record.explained_at() else { return Vec::new() };
+    let to_us = first.map(|_| last);
+    let first = first.unwrap_or(last);
     let edges = scene.explained.edges.iter().map(|edge| {
         let (kind, verb) = match edge.relation {
             Relation::Holds => (TimelineKind::Holds, "holds"),

@@ -33,20 +33,26 @@ fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: 
     // A dead process accepts no connection and answers none: that it died says more than either.
     let died = record.died().filter(|exit| request.end.is_none_or(|(ended_us, _)| exit.at_us <= ended_us + bound_us));
     let Some(exchange) = request.exchange() else {
-        let waited = record.last_us.saturating_sub(request.sent_us);
+        // The parent's clock for the hang limit starts a little before the request does.
+        let waited_us = record.last_us.saturating_sub(request.sent_us) + bound_us / 10;
         return match died {
             Some(_) => is(Outcome::Crashed, Vec::new()),
-            None if waited >= hang_limit_us || record.sampled(2).is_some_and(|at_us| at_us > request.sent_us) => {
-                Class::Hang
-            }
+            None if waited_us >= hang_limit_us => Class::Hang,
             None => Class::None,
         };
     };
+    // What comes after the hang limit comes because the cause was released or the child killed.
+    let hung = exchange.total_us > hang_limit_us;
+    let cut_off = record.ended_on_purpose().is_some_and(|at_us| request.end.is_some_and(|(end, _)| at_us <= end));
     match &exchange.error {
+        None if hung => Class::Hang,
         None => Class::Is(answer::class(record, contents, index, bound_us)),
         Some(_) if died.is_some() => is(Outcome::Crashed, Vec::new()),
-        Some(ExchangeError::Unreachable { .. }) => is(Outcome::Unreachable, Vec::new()),
+        Some(ExchangeError::Unreachable { .. }) if !cut_off => is(Outcome::Unreachable, Vec::new()),
         Some(ExchangeError::HangLimit) => Class::Hang,
+        Some(_) if hung => Class::Hang,
+        Some(_) if cut_off => Class::None,
+        Some(ExchangeError::Unreachable { .. }) => Class::None,
         Some(ExchangeError::Closed { reason }) => {
             is(Outcome::Invalid, vec![format!("the connection was closed without a whole answer: {reason}")])
         }

@@ -213,12 +213,14 @@ fn hostile_bodies_are_read_or_refused_in_few_words() {
 
 // What follows makes up expositions, renders them in one of many spellings, and reads them back.
 
+/// Labels, values (of buckets or quantiles, sum and count, or the one sample), timestamp.
+type MadeSeries = (BTreeMap<String, String>, Vec<f64>, Option<i32>);
+
 #[derive(Clone, Debug)]
 struct Made {
     kind: Kind,
     help: Option<String>,
-    /// For each series: labels, values (of buckets or quantiles, sum and count, or the one sample), timestamp.
-    series: Vec<(BTreeMap<String, String>, Vec<f64>, Option<i32>)>,
+    series: Vec<MadeSeries>,
 }
 
 fn text() -> impl Strategy<Value = String> {

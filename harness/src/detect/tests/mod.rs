@@ -1,10 +1,11 @@
 //! Trials made up by hand, one fact at a time, and what `detect` makes of them.
 
 mod answers;
+mod figures;
 mod hangs;
 mod trials;
 
-use super::{Detected, TrialFacts, detect};
+use super::{BODY_LIMIT, Detected, MISSING_HEADER, STALE_HEADER, TrialFacts, UPDATES_MADE, UPDATES_SERIES, detect};
 use crate::model::*;
 
 pub(super) const BOUND: u64 = 1_000_000;

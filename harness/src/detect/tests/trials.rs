@@ -148,7 +148,7 @@ fn growth_judges_the_scrape_that_broke_the_bound_or_the_hang_limit() {
     let grown = |past_hang_limit, last: Exchange| {
         let trial = Trial::armed().with(Drive::Grow { past_hang_limit }, Release::Never);
         let trial = trial
-            .scrape(Purpose::Judged, served())
+            .scrape(Purpose::During, served())
             .run(Command::Grow)
             .scrape(Purpose::During, answer(200, &body(1), BOUND / 2))
             .run(Command::Grow)
@@ -161,5 +161,23 @@ fn growth_judges_the_scrape_that_broke_the_bound_or_the_hang_limit() {
     assert_eq!(late.requests[3].purpose, Purpose::Judged);
     assert_eq!(grown(true, hang()).outcome, Outcome::Busy);
     let unbroken = Trial::armed().with(Drive::Grow { past_hang_limit: false }, Release::Never);
-    assert_eq!(unbroken.scrape(Purpose::Judged, served()).detect().outcome, Outcome::Served);
+    assert_eq!(unbroken.scrape(Purpose::During, served()).detect().outcome, Outcome::Served);
+    let labelled = Trial::armed().with(Drive::Grow { past_hang_limit: false }, Release::Never);
+    let labelled = labelled.scrape(Purpose::During, hang()).scrape(Purpose::Judged, answer(200, &body(1), BOUND + 1));
+    assert_eq!(labelled.detect().outcome, Outcome::Late, "a record that says which is judged is believed");
+}
+
+#[test]
+fn what_ends_after_the_hang_limit_was_not_answered_by_it() {
+    let late_answer = answer(200, &body(1), HANG + 1);
+    assert_eq!(Trial::armed().scrape(Purpose::Judged, late_answer).detect().outcome, Outcome::Stalled);
+    assert_eq!(Trial::armed().scrape(Purpose::Judged, answer(200, &body(1), HANG)).detect().outcome, Outcome::Late);
+    assert_eq!(Trial::armed().scrape(Purpose::Judged, closed(HANG + 1)).detect().outcome, Outcome::Stalled);
+}
+
+#[test]
+fn what_breaks_off_because_the_child_was_ended_says_nothing() {
+    let trial = Trial::armed().scrape(Purpose::Judged, served()).send(Purpose::During, URL).run(Command::Finish);
+    let detected = trial.exit(None, Some(9), true).end(3, closed(500)).detect();
+    assert_eq!((detected.outcome, detected.requests[2].class), (Outcome::Served, None));
 }
