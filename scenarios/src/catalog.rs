@@ -26,10 +26,28 @@ const fn row_on_0_13(lesson: &'static Lesson, copy: &'static Lesson) -> Row {
 /// Every row, in the order in which reports show them.
 const ROWS: &[Row] = &[
     row(&inc_during_gather::LESSON, &[]),
+    row(&new_series_during_gather::LESSON, &[]),
     row(&register_under_app_lock::LESSON, &[("lock", "parking-lot")]),
     row(&register_under_app_lock::LESSON, &[("lock", "std")]),
+    row(&three_party_cycle::LESSON, &[]),
+    row(&actor_cycle::LESSON, &[]),
     row(&register_in_collect::LESSON, &[]),
     row_on_0_13(&register_in_collect::LESSON, &on_0_13::register_in_collect::LESSON),
+    row(&unregister_in_collect::LESSON, &[]),
+    row_on_0_13(&unregister_in_collect::LESSON, &on_0_13::unregister_in_collect::LESSON),
+    row(&gather_in_collect::LESSON, &[]),
+    row_on_0_13(&gather_in_collect::LESSON, &on_0_13::gather_in_collect::LESSON),
+    row(&gather_in_collect_no_writer::LESSON, &[]),
+    row_on_0_13(&gather_in_collect_no_writer::LESSON, &on_0_13::gather_in_collect_no_writer::LESSON),
+    row(&app_lock_retaken::LESSON, &[]),
+    row(&guard_in_expression::LESSON, &[]),
+    row(&slow_collect::LESSON, &[]),
+    row(&timeout_leaks::LESSON, &[("stuck", "until-release")]),
+    row(&timeout_leaks::LESSON, &[("stuck", "for-good")]),
+    row(&frozen_canary::LESSON, &[]),
+    row(&wrong_registry::LESSON, &[]),
+    row(&incident::LESSON, &[]),
+    row_on_0_13(&incident::LESSON, &on_0_13::incident::LESSON),
 ];
 
 impl Row {

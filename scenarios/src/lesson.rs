@@ -80,7 +80,6 @@ impl Cell {
     }
 
     /// The same, and a scrape is or is not served again once the cause is gone.
-    #[allow(dead_code, reason = "for the scenarios that release their cause")]
     pub(crate) fn recovers(self, recovers: bool) -> Cell {
         self.limited(|limits| limits.recovers = Some(recovers))
     }

@@ -2,6 +2,7 @@
 
 mod catalog;
 mod lesson;
+mod peer;
 mod scenarios;
 mod stage;
 mod variants;

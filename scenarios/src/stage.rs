@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Workers of each server's runtime: what `#[tokio::main]` gives on a small machine.
 const WORKERS: usize = 4;
 
+/// How long a story waits for a thread to park before it says that something went wrong: far longer than any delay.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a scenario is given.
 #[derive(Clone)]
 pub(crate) struct Stage {
@@ -24,6 +27,13 @@ pub(crate) struct Stage {
 impl Stage {
     pub(crate) fn new(setting: Setting, trial: &Trial) -> Stage {
         Stage { setting, trial: trial.clone() }
+    }
+
+    /// The same stage with one parameter more, for a scenario that plays another one.
+    pub(crate) fn with_param(&self, name: &str, value: &str) -> Stage {
+        let mut stage = self.clone();
+        stage.setting.params.insert(name.to_string(), value.to_string());
+        stage
     }
 
     /// A variant's own deadline: half the bound, so that "within the bound" is no race with itself.
@@ -119,6 +129,42 @@ impl App {
     pub(crate) fn count(mut self, name: &str, value: impl Fn() -> u64 + Send + Sync + 'static) -> App {
         self.counts.push((name.to_string(), Box::new(value)));
         self
+    }
+
+    /// The same application as a node of a cluster: under a name, on a fixed port of 127.0.0.1.
+    pub(crate) fn into_node(mut self, name: &str, port: u16) -> App {
+        for node in &mut self.nodes {
+            (node.name, node.port) = (name.to_string(), port);
+        }
+        self
+    }
+
+    /// The same application with `/ready`, which answers like `/health`.
+    pub(crate) fn with_ready(mut self) -> App {
+        for node in &mut self.nodes {
+            node.routes = std::mem::take(&mut node.routes).route("/ready", get(async || "READY"));
+        }
+        self
+    }
+
+    /// Several applications as one: each command goes to all of them, in order.
+    pub(crate) fn cluster(apps: Vec<App>) -> App {
+        let mut whole =
+            App { nodes: Vec::new(), canary: None, volatile: Vec::new(), actions: HashMap::new(), counts: Vec::new() };
+        let mut actions: HashMap<Command, Vec<Action>> = HashMap::new();
+        for app in apps {
+            whole.nodes.extend(app.nodes);
+            whole.canary = whole.canary.or(app.canary);
+            whole.volatile.extend(app.volatile);
+            whole.counts.extend(app.counts);
+            app.actions.into_iter().for_each(|(command, action)| actions.entry(command).or_default().push(action));
+        }
+        for (command, mut parts) in actions {
+            whole = whole.on(command, move || parts.iter_mut().try_for_each(|part| part()));
+        }
+        whole.volatile.sort();
+        whole.volatile.dedup();
+        whole
     }
 
     /// Listens, and hands the rest over to the parent's commands.

@@ -3,10 +3,23 @@
 //! A file that needs the `prometheus` crate and its handlers takes them from here, as `super::prometheus` and
 //! `super::handlers`, so that the recursive family can be compiled once more for another version in [`on_0_13`].
 
+pub(crate) mod actor_cycle;
+pub(crate) mod app_lock_retaken;
+pub(crate) mod frozen_canary;
+pub(crate) mod gather_in_collect;
+pub(crate) mod gather_in_collect_no_writer;
+pub(crate) mod guard_in_expression;
 pub(crate) mod inc_during_gather;
+pub(crate) mod incident;
+pub(crate) mod new_series_during_gather;
 pub(crate) mod on_0_13;
 pub(crate) mod register_in_collect;
 pub(crate) mod register_under_app_lock;
+pub(crate) mod slow_collect;
+pub(crate) mod three_party_cycle;
+pub(crate) mod timeout_leaks;
+pub(crate) mod unregister_in_collect;
+pub(crate) mod wrong_registry;
 
 use crate::variants as handlers;
 use ::prometheus;

@@ -2,8 +2,18 @@
 
 #![allow(clippy::duplicate_mod, reason = "compiling the same files against another version is the point")]
 
+#[path = "gather_in_collect.rs"]
+pub(crate) mod gather_in_collect;
+#[path = "gather_in_collect_no_writer.rs"]
+pub(crate) mod gather_in_collect_no_writer;
+#[path = "incident.rs"]
+pub(crate) mod incident;
 #[path = "register_in_collect.rs"]
 pub(crate) mod register_in_collect;
+#[path = "register_under_app_lock.rs"]
+pub(crate) mod register_under_app_lock;
+#[path = "unregister_in_collect.rs"]
+pub(crate) mod unregister_in_collect;
 
 use crate::variants::on_0_13 as handlers;
 use ::prometheus_0_13 as prometheus;

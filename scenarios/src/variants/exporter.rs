@@ -9,15 +9,33 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use gatherlock::catalogue::Problem;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use std::sync::OnceLock;
 
-/// Installs the recorder for this process. Returns `/metrics` and what bumps the canary.
+/// A process has one recorder, however many servers it has.
+static INSTALLED: OnceLock<PrometheusHandle> = OnceLock::new();
+
+/// Installs the recorder of this process, once. Returns its handle and what bumps the canary.
+pub(crate) fn install() -> Result<(PrometheusHandle, impl FnMut() + 'static), Problem> {
+    if INSTALLED.get().is_none() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _ = INSTALLED.set(recorder.handle());
+        metrics::set_global_recorder(recorder).map_err(|_| "another recorder for `metrics` is installed already")?;
+        metrics::describe_counter!("gatherlock_canary_total", "Bumped before each judged scrape");
+        metrics::counter!("gatherlock_canary_total").absolute(0);
+    }
+    let handle = INSTALLED.get().ok_or("no recorder is installed")?.clone();
+    Ok((handle, || metrics::counter!("gatherlock_canary_total").increment(1)))
+}
+
+/// `/metrics` as `render` writes it, on the async worker.
+pub(crate) fn page(render: impl Fn() -> String + Clone + Send + Sync + 'static) -> Router {
+    let handler = async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], render()).into_response();
+    Router::new().route("/metrics", get(handler))
+}
+
+/// `/metrics` of the process's recorder, and what bumps the canary.
 pub(crate) fn routes() -> Result<(Router, impl FnMut() + 'static), Problem> {
-    let recorder = PrometheusBuilder::new().build_recorder();
-    let handle = recorder.handle();
-    metrics::set_global_recorder(recorder).map_err(|_| "a recorder for `metrics` is installed already")?;
-    metrics::describe_counter!("gatherlock_canary_total", "Bumped before each judged scrape");
-    metrics::counter!("gatherlock_canary_total").absolute(0);
-    let handler = async move || ([(CONTENT_TYPE, "text/plain; version=0.0.4")], handle.render()).into_response();
-    Ok((Router::new().route("/metrics", get(handler)), || metrics::counter!("gatherlock_canary_total").increment(1)))
+    let (handle, bump) = install()?;
+    Ok((page(move || handle.render()), bump))
 }
