@@ -125,7 +125,6 @@ impl App {
     }
 
     /// A final count for the journal. It must not take a lock that the scenario may have wedged.
-    #[allow(dead_code, reason = "for the scenarios that count")]
     pub(crate) fn count(mut self, name: &str, value: impl Fn() -> u64 + Send + Sync + 'static) -> App {
         self.counts.push((name.to_string(), Box::new(value)));
         self
