@@ -227,7 +227,7 @@ fn play(stage: &Stage) -> Result<App, Problem> {
 
 pub(crate) const LESSON: Lesson = Lesson {
     id: "lost-updates",
-    family: "wrong answers",
+    family: "answered, but wrong",
     source: include_str!("lost_updates.rs"),
     origin: &["fix 1 of the incident report"],
     exclusive: false,
