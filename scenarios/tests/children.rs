@@ -1,0 +1,196 @@
+//! Every case as a child process, driven by hand: it comes up, its page is a valid exposition in which the canary moves,
+//! it does as it is told, and it never outlives its parent.
+
+use gatherlock::catalogue::BOUND_VARIABLE;
+use gatherlock::detect::exposition::{self, Dialect, parse_content_type};
+use gatherlock::model::{Catalogue, ChildEvent, ChildLine, Command, Endpoint, Exchange};
+use gatherlock::probe::scrape::{ScrapeRequest, scrape};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+/// For what should take milliseconds: longer than any load can stretch it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Trial {
+    child: Child,
+    journal: BufReader<File>,
+    _folder: tempfile::TempDir,
+}
+
+impl Trial {
+    fn start(case: &str) -> Trial {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let journal = BufReader::new(File::create_new(&path).map(|_| File::open(&path).unwrap()).unwrap());
+        let child = std::process::Command::new(env!("CARGO_BIN_EXE_gatherlock-scenarios"))
+            .args(["child", case, "--seed", "1", "--journal"])
+            .arg(&path)
+            .env(BOUND_VARIABLE, "2000")
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Trial { child, journal, _folder: folder }
+    }
+
+    /// The next event that `pick` takes; panics if the child ends or is silent instead.
+    fn event<T>(&mut self, pick: impl Fn(ChildEvent) -> Option<T>) -> T {
+        let started = Instant::now();
+        let mut line = String::new();
+        loop {
+            let ended = self.child.try_wait().unwrap();
+            while self.journal.read_line(&mut line).unwrap() > 0 && line.ends_with('\n') {
+                let event = serde_json::from_str::<ChildLine>(&line).unwrap().event;
+                if let Some(picked) = pick(event) {
+                    return picked;
+                }
+                line.clear();
+            }
+            assert!(ended.is_none(), "the child ended: {ended:?}");
+            assert!(started.elapsed() < PATIENCE, "the child says nothing more");
+            std::thread::yield_now();
+        }
+    }
+
+    fn ready(&mut self) -> (Vec<Endpoint>, String) {
+        self.event(|event| match event {
+            ChildEvent::Ready { endpoints, canary, .. } => Some((endpoints, canary.expect("every case has a canary"))),
+            ChildEvent::Failed { problem } => panic!("the child cannot run: {problem}"),
+            _ => None,
+        })
+    }
+
+    fn command(&mut self, command: Command) {
+        writeln!(self.child.stdin.as_ref().unwrap(), "{}", command.word()).unwrap();
+        let problem = self.event(|event| match event {
+            ChildEvent::Done { command: done, problem } if done == command => Some(problem),
+            ChildEvent::Failed { problem } => panic!("{problem}"),
+            _ => None,
+        });
+        assert_eq!(problem, None, "{}", command.word());
+    }
+
+    fn exit_code(&mut self) -> Option<i32> {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::yield_now();
+        }
+        panic!("the child goes on although it was told to end");
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn catalogue() -> Catalogue {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_gatherlock-scenarios"))
+        .args(["list", "--format", "json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn get(url: &str) -> Exchange {
+    let exchange = scrape(&ScrapeRequest::new(url.parse().unwrap(), PATIENCE)).unwrap();
+    assert_eq!(exchange.error, None, "{url}");
+    assert_eq!(exchange.status, Some(200), "{url}");
+    exchange
+}
+
+/// The canary's value on a page that must be a valid exposition.
+fn canary(url: &str, series: &str) -> f64 {
+    let exchange = get(url);
+    let dialect = parse_content_type(exchange.content_type.as_deref()).unwrap().dialect.unwrap_or(Dialect::Text);
+    let body = exchange.body.unwrap();
+    let page = exposition::parse(&body, dialect).unwrap_or_else(|fault| panic!("{fault}\n{body}"));
+    page.value(series, &[]).unwrap_or_else(|| panic!("no {series} in\n{body}"))
+}
+
+/// The incident's ports are fixed, so whatever uses them stands in one test.
+#[test]
+fn every_case_comes_up_and_does_as_it_is_told() {
+    for case in catalogue().cases.iter().filter(|case| case.skip.is_none()) {
+        let mut trial = Trial::start(&case.id.to_string());
+        let (endpoints, series) = trial.ready();
+        let before: Vec<f64> = endpoints.iter().map(|endpoint| canary(&endpoint.metrics, &series)).collect();
+        trial.command(Command::Bump);
+        for (endpoint, before) in endpoints.iter().zip(before) {
+            let moved = canary(&endpoint.metrics, &series) - before;
+            let expected = if case.id.scenario == "frozen-canary" { moved == 0.0 } else { moved >= 1.0 };
+            assert!(expected, "{}: the canary moved by {moved}", case.id);
+            get(endpoint.health.as_deref().expect("every case has a health check"));
+        }
+        trial.command(Command::Finish);
+        assert_eq!(trial.exit_code(), Some(0), "{}", case.id);
+    }
+    let taken = TcpListener::bind("127.0.0.1:9102");
+    let mut trial = Trial::start("incident/naive");
+    let problem = trial.event(|event| match event {
+        ChildEvent::Failed { problem } => Some(problem),
+        ChildEvent::Ready { .. } => panic!("it listens on a port that is taken: {taken:?}"),
+        _ => None,
+    });
+    assert!(problem.contains("127.0.0.1:9102"), "{problem}");
+    assert_eq!(trial.exit_code(), Some(2));
+}
+
+/// A cluster that fails must not say anything else first, and a case that is none must say so.
+#[test]
+fn what_cannot_run_says_why() {
+    for (case, word) in [("no-such-scenario/naive", "no case"), ("register-in-collect/atomics", "skipped")] {
+        let mut trial = Trial::start(case);
+        let problem = trial.event(|event| match event {
+            ChildEvent::Failed { problem } => Some(problem),
+            other => panic!("{other:?}"),
+        });
+        assert!(problem.contains(word), "{problem}");
+        assert_eq!(trial.exit_code(), Some(2));
+    }
+}
+
+/// The order of a story is forced: armed and scraped, the scrape hangs, and the child still ends when its stdin does.
+#[test]
+fn a_deadlocked_child_ends_with_its_parent() {
+    let mut trial = Trial::start("register-under-app-lock[lock=std]/naive");
+    let (endpoints, _) = trial.ready();
+    trial.command(Command::Arm);
+    let url = endpoints[0].metrics.parse().unwrap();
+    let hung = std::thread::spawn(move || scrape(&ScrapeRequest::new(url, PATIENCE)).unwrap());
+    trial.event(|event| match event {
+        ChildEvent::Reached { point, .. } if point == "session table taken" => Some(()),
+        _ => None,
+    });
+    drop(trial.child.stdin.take());
+    assert_eq!(trial.exit_code(), Some(0));
+    assert!(hung.join().unwrap().error.is_some(), "the connection must have ended without an answer");
+}
+
+/// The controls, forced as they are, twenty times each: every scrape is answered and the canary is in it.
+#[test]
+fn updates_against_a_gather_that_is_held_inside_do_not_hang() {
+    for scenario in ["inc-during-gather", "new-series-during-gather"] {
+        for variant in ["naive", "official"] {
+            for _ in 0..20 {
+                let mut trial = Trial::start(&format!("{scenario}/{variant}"));
+                let (endpoints, series) = trial.ready();
+                trial.command(Command::Bump);
+                trial.command(Command::Arm);
+                assert_eq!(canary(&endpoints[0].metrics, &series), 1.0);
+                trial.command(Command::Release);
+                trial.command(Command::Finish);
+                assert_eq!(trial.exit_code(), Some(0));
+            }
+        }
+    }
+}
