@@ -1,1 +1,37 @@
-//! wip
+//! Model checks of the real `prometheus` crate: can this hang at all, under any schedule?
+//!
+//! A live trial can say "it hung", or "it did not, n times". A model says which of these two is true of *every* schedule,
+//! up to a stated bound, and shows the interleaving that hangs. The published source of `prometheus` is compiled in
+//! place against a shim ([`shim`]) whose locks, atomics and hash maps are steps of loom or of shuttle. No flag, no
+//! patch, no environment variable: `cargo test -p gatherlock-loom-tests`.
+//!
+//! * [`explore`]: runs a body under an engine and says what it found, and how strong that is.
+//! * [`counterexample`]: the failing interleaving as numbered steps, who holds, who waits, and a string that replays it.
+//! * [`signature`]: what an expected deadlock must look like; "it panicked" is never enough.
+//! * [`models`]: the mistakes of the catalogue and their controls, on `prometheus` 0.13.4 and 0.14.0.
+//!
+//! What is outside every model: time, sockets, signals, async runtimes, a thread that is frozen from outside. That is the
+//! live scenarios' work.
+//!
+//! # A primitive that is not modelled does not compile
+//! This is how the wrapper crates see `std`:
+//! ```
+//! extern crate gatherlock_model_shim as std;
+//! use std::sync::{Arc, Mutex};
+//! fn main() {}
+//! ```
+//! and this is what an upstream change that brings something new runs into:
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as std;
+//! use std::sync::{Arc, OnceLock};
+//! fn main() {}
+//! ```
+
+pub mod behaviour;
+pub mod counterexample;
+pub mod explore;
+pub mod replay;
+pub mod signature;
+mod waits;
+
+pub use gatherlock_model_shim as shim;

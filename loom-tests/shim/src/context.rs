@@ -7,7 +7,7 @@
 use crate::engine::{self, Engine};
 use crate::event::{Action, Event, Mode, Object, ObjectKind};
 use crate::lazy::LazyValues;
-use std::backtrace::Backtrace;
+use backtrace::Backtrace;
 use std::cell::RefCell;
 use std::panic::Location;
 use std::rc::Rc;
@@ -96,24 +96,17 @@ pub fn enter(engine: Engine) -> Entered {
     Entered(())
 }
 
-impl Entered {
-    /// Begins an execution: the first call of the model's body.
-    pub fn begin_execution(&self, recording: Recording) {
-        begin_execution(recording);
-    }
-
-    /// Ends the last execution and returns what was recorded of it.
-    pub fn take(&self) -> Recorded {
-        let Some(context) = CONTEXT.with_borrow_mut(Option::take) else { return Recorded::default() };
-        // After a failure the values of lazy statics belong to an engine that is gone.
-        std::mem::forget(context.lazies);
-        Recorded {
-            waiting: context.threads.iter().map(|thread| thread.waiting).collect(),
-            threads: context.threads.into_iter().map(|thread| thread.name).collect(),
-            objects: context.objects,
-            events: context.events,
-            deadlocked: context.deadlocked,
-        }
+/// Ends the last execution and returns what was recorded of it.
+pub fn take_recorded() -> Recorded {
+    let Some(context) = CONTEXT.with_borrow_mut(Option::take) else { return Recorded::default() };
+    // After a failure the values of lazy statics belong to an engine that is gone.
+    std::mem::forget(context.lazies);
+    Recorded {
+        waiting: context.threads.iter().map(|thread| thread.waiting).collect(),
+        threads: context.threads.into_iter().map(|thread| thread.name).collect(),
+        objects: context.objects,
+        events: context.events,
+        deadlocked: context.deadlocked,
     }
 }
 
@@ -126,9 +119,8 @@ impl Drop for Entered {
     }
 }
 
-/// Forgets the last execution and begins another.
-#[track_caller]
-pub(crate) fn begin_execution(recording: Recording) {
+/// Forgets the last execution and begins another: the first call of a model's body.
+pub fn begin_execution(recording: Recording) {
     let mut context = Context { recording, ..Context::default() };
     context.add_thread("main");
     if let Some(old) = CONTEXT.with_borrow_mut(|slot| slot.replace(context)) {
@@ -178,7 +170,8 @@ pub(crate) fn end_unwinding() {
     });
 }
 
-pub(crate) fn is_torn_down() -> bool {
+/// Whether the execution has failed, or none runs: nothing may call into an engine any more.
+pub fn is_torn_down() -> bool {
     CONTEXT.with(|slot| match slot.try_borrow() {
         Ok(slot) => slot.as_ref().is_none_or(|context| context.torn_down),
         Err(_) => true,
@@ -284,7 +277,7 @@ pub(crate) fn record(action: Action, mode: Mode, object: usize, at: &'static Loc
             Recording::Locks | Recording::Stacks => !matches!(mode, Mode::Atomic(_)),
         };
         if wanted && !context.torn_down {
-            let stack = (context.recording == Recording::Stacks).then(|| Rc::new(Backtrace::force_capture()));
+            let stack = (context.recording == Recording::Stacks).then(|| Rc::new(Backtrace::new_unresolved()));
             context.events.push(Event { thread: context.current, action, mode, object, at, stack });
         }
     });

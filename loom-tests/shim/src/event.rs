@@ -1,6 +1,6 @@
 //! What the shim records: one event per lock operation.
 
-use std::backtrace::Backtrace;
+use backtrace::Backtrace;
 use std::panic::Location;
 use std::rc::Rc;
 

@@ -21,7 +21,10 @@ mod mutex;
 mod rwlock;
 pub mod thread;
 
-pub use context::{Entered, Recorded, Recording, Waiting, end_execution, enter, note_panic, tear_down};
+pub use context::{
+    Entered, Recorded, Recording, Waiting, begin_execution, end_execution, enter, is_torn_down, note_panic, take_recorded,
+    tear_down,
+};
 pub use engine::Engine;
 pub use event::{Action, Event, Mode, Object, ObjectKind};
 pub use lazy::{Lazy, initialize};
