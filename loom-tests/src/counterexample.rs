@@ -121,7 +121,11 @@ impl Counterexample {
             lock: names.label(wait.object),
             is_lock: recorded.objects[wait.object].kind.is_lock(),
             at: labels::place(recorded.events[wait.event].at),
-            waits_for: end.blockers(wait, recorded).into_iter().map(|thread| recorded.threads[thread].clone()).collect(),
+            waits_for: end
+                .blockers(wait, recorded)
+                .into_iter()
+                .map(|thread| recorded.threads[thread].clone())
+                .collect(),
             step: wait.event + 1,
             stack: stacks::of(&recorded.events[wait.event]),
         };
@@ -152,7 +156,11 @@ impl fmt::Display for Counterexample {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.picture)?;
         for held in &self.holds {
-            writeln!(f, "{} holds {} ({}), taken at {} in step {}", held.thread, held.lock, held.operation, held.at, held.step)?;
+            writeln!(
+                f,
+                "{} holds {} ({}), taken at {} in step {}",
+                held.thread, held.lock, held.operation, held.at, held.step
+            )?;
         }
         for waits in &self.waits {
             let whom = if waits.waits_for.is_empty() { "nobody known".to_owned() } else { waits.waits_for.join(", ") };

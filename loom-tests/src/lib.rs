@@ -30,6 +30,7 @@
 pub mod behaviour;
 pub mod counterexample;
 pub mod explore;
+pub mod models;
 pub mod replay;
 pub mod signature;
 mod waits;

@@ -29,7 +29,11 @@ pub struct ReplayError {
 
 impl fmt::Display for ReplayError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a replay string: {:?}: {}; expected loom:3:7, loom:all:7 or shuttle:0*4,1,0", self.text, self.why)
+        write!(
+            f,
+            "not a replay string: {:?}: {}; expected loom:3:7, loom:all:7 or shuttle:0*4,1,0",
+            self.text, self.why
+        )
     }
 }
 

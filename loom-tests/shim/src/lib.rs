@@ -22,8 +22,8 @@ mod rwlock;
 pub mod thread;
 
 pub use context::{
-    Entered, Recorded, Recording, Waiting, begin_execution, end_execution, enter, is_torn_down, note_panic, take_recorded,
-    tear_down,
+    Entered, Recorded, Recording, Waiting, begin_execution, end_execution, enter, is_torn_down, note_panic,
+    take_recorded, tear_down,
 };
 pub use engine::Engine;
 pub use event::{Action, Event, Mode, Object, ObjectKind};
@@ -35,7 +35,7 @@ pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// The parts of std that hold no state shared between threads.
 pub use std::{
-    borrow, cmp, convert, error, f64, fmt, io, iter, marker, mem, num, ops, option, result, slice, str, string, u64, vec,
+    borrow, cmp, convert, error, f64, fmt, io, iter, marker, mem, num, ops, option, result, slice, str, string, vec,
 };
 
 /// `std::cell`, without what could be shared between threads.

@@ -19,7 +19,7 @@ struct Guarded<S> {
 
 enum Inner<S> {
     Loom(loom::sync::Mutex<Guarded<S>>, loom::sync::Condvar),
-    Shuttle(shuttle::sync::Mutex<Guarded<S>>, shuttle::sync::Condvar),
+    Shuttle(Box<(shuttle::sync::Mutex<Guarded<S>>, shuttle::sync::Condvar)>),
 }
 
 enum Inside<'a, S> {
@@ -65,7 +65,9 @@ impl<S> Monitor<S> {
         let guarded = Guarded { state, sleepers: 0 };
         let inner = match engine::current() {
             Engine::Loom => Inner::Loom(loom::sync::Mutex::new(guarded), loom::sync::Condvar::new()),
-            Engine::Shuttle => Inner::Shuttle(shuttle::sync::Mutex::new(guarded), shuttle::sync::Condvar::new()),
+            Engine::Shuttle => {
+                Inner::Shuttle(Box::new((shuttle::sync::Mutex::new(guarded), shuttle::sync::Condvar::new())))
+            }
         };
         Monitor { object, inner }
     }
@@ -73,8 +75,13 @@ impl<S> Monitor<S> {
     fn enter(&self) -> Inside<'_, S> {
         context::switching(|| match &self.inner {
             Inner::Loom(mutex, _) => Inside::Loom(mutex.lock().expect("the monitor is never poisoned")),
-            Inner::Shuttle(mutex, _) => Inside::Shuttle(mutex.lock().expect("the monitor is never poisoned")),
+            Inner::Shuttle(both) => Inside::Shuttle(both.0.lock().expect("the monitor is never poisoned")),
         })
+    }
+
+    /// Leaving is a scheduling point of shuttle's, so another thread may have run when this returns.
+    fn leave(inside: Inside<'_, S>) {
+        context::switching(|| drop(inside));
     }
 
     fn sleep<'a>(&'a self, inside: Inside<'a, S>) -> Inside<'a, S> {
@@ -82,8 +89,8 @@ impl<S> Monitor<S> {
             (Inner::Loom(_, changed), Inside::Loom(guard)) => {
                 Inside::Loom(changed.wait(guard).expect("the monitor is never poisoned"))
             }
-            (Inner::Shuttle(_, changed), Inside::Shuttle(guard)) => {
-                Inside::Shuttle(changed.wait(guard).expect("the monitor is never poisoned"))
+            (Inner::Shuttle(both), Inside::Shuttle(guard)) => {
+                Inside::Shuttle(both.1.wait(guard).expect("the monitor is never poisoned"))
             }
             _ => unreachable!("a guard belongs to the engine of its monitor"),
         })
@@ -103,6 +110,7 @@ impl<S> Monitor<S> {
             match look(&mut inside.state) {
                 Look::Done(result) => {
                     context::record(Action::Done, mode, self.object, at);
+                    Self::leave(inside);
                     return result;
                 }
                 Look::Wait(action) => {
@@ -130,6 +138,7 @@ impl<S> Monitor<S> {
         let result = look(&mut inside.state);
         let action = if result.is_some() { Action::Done } else { Action::Refused };
         context::record(action, mode, self.object, at);
+        Self::leave(inside);
         result
     }
 
@@ -140,9 +149,10 @@ impl<S> Monitor<S> {
             context::wake(self.object);
             context::switching(|| match &self.inner {
                 Inner::Loom(_, changed) => changed.notify_all(),
-                Inner::Shuttle(_, changed) => changed.notify_all(),
+                Inner::Shuttle(both) => both.1.notify_all(),
             });
         }
+        Self::leave(inside);
     }
 
     /// Gives back what `mode` had taken at `at`. In an execution that is being torn down nothing is given back: the

@@ -89,7 +89,10 @@ mod tests {
     #[test]
     fn places_name_the_crate_and_its_version_and_no_home_directory() {
         let file = |path| super::file(path);
-        assert_eq!(file("/home/x/.cargo/registry/src/index-1/prometheus-0.14.0/src/vec.rs"), "prometheus-0.14.0/src/vec.rs");
+        assert_eq!(
+            file("/home/x/.cargo/registry/src/index-1/prometheus-0.14.0/src/vec.rs"),
+            "prometheus-0.14.0/src/vec.rs"
+        );
         assert_eq!(file("/rustc/0123/library/core/src/ops.rs"), "library/core/src/ops.rs");
         assert_eq!(file("/home/x/gatherlock/loom-tests/src/lib.rs"), "loom-tests/src/lib.rs");
         assert_eq!(file("loom-tests/src/lib.rs"), "loom-tests/src/lib.rs");

@@ -17,7 +17,9 @@ pub(super) fn of(event: &Event) -> Vec<Frame> {
     stack.resolve();
     let mut frames = Vec::new();
     for symbol in stack.frames().iter().flat_map(|frame| frame.symbols()) {
-        let (Some(name), Some(file), Some(line)) = (symbol.name(), symbol.filename(), symbol.lineno()) else { continue };
+        let (Some(name), Some(file), Some(line)) = (symbol.name(), symbol.filename(), symbol.lineno()) else {
+            continue;
+        };
         let file = labels::file(&file.to_string_lossy());
         let is = |files: &[&str]| files.iter().any(|start| file.starts_with(start));
         if is(&CALLERS) && !frames.is_empty() {

@@ -230,9 +230,7 @@ impl Explorer {
             Ended::Stuck | Ended::Panicked(_) => {
                 let replay = match self.search {
                     Search::Loom { preemptions } => Replay::Loom { preemptions, execution: executions },
-                    Search::Dfs | Search::Random { .. } | Search::Pct { .. } => {
-                        Replay::Shuttle { tasks: pass.tasks }
-                    }
+                    Search::Dfs | Search::Random { .. } | Search::Pct { .. } => Replay::Shuttle { tasks: pass.tasks },
                 };
                 self.replay(&body, &replay)
             }

@@ -208,10 +208,12 @@ fn install_hook() {
 }
 
 fn note(info: &PanicHookInfo<'_>) {
-    // A panic of an engine is the end of the execution, not of one thread: nothing is poisoned by it.
+    // A panic of an engine is the end of the execution, not of one thread: nothing is poisoned or given back by it.
     let file = info.location().map_or("", |location| location.file());
     let engines = ["/loom-0.", "/shuttle-", "/generator-", "/corosensei-"];
-    if !engines.iter().any(|engine| file.contains(engine)) {
+    if engines.iter().any(|engine| file.contains(engine)) {
+        shim::tear_down();
+    } else {
         shim::note_panic();
     }
 }

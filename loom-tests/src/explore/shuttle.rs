@@ -3,9 +3,7 @@
 use super::pass::{Ended, Pass, Progress, Wanted};
 use super::{Body, Limits, Search};
 use crate::shim::{Engine, Recording};
-use shuttle::scheduler::{
-    DfsScheduler, PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId,
-};
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,9 +84,7 @@ fn config(limits: Limits) -> Config {
 pub(super) fn run(body: &Body, search: Search, limits: Limits, wanted: Wanted, collect: bool) -> Pass {
     let schedules = |count: u64| usize::try_from(count).unwrap_or(usize::MAX);
     let inner: Box<dyn Scheduler + Send> = match search {
-        Search::Random { schedules: count, seed } => {
-            Box::new(RandomScheduler::new_from_seed(seed, schedules(count)))
-        }
+        Search::Random { schedules: count, seed } => Box::new(RandomScheduler::new_from_seed(seed, schedules(count))),
         Search::Pct { depth, schedules: count, seed } => {
             Box::new(PctScheduler::new_from_seed(seed, depth, schedules(count)))
         }
