@@ -132,7 +132,7 @@ pub struct Child {
     stdin: Option<ChildStdin>,
     attendant: Attendant,
     registry: Registry,
-    ended: bool,
+    ended: Option<Exit>,
     /// Bound to its thread, see above.
     thread: PhantomData<*const ()>,
 }
@@ -175,7 +175,7 @@ impl Child {
         match attendant {
             Ok(attendant) => {
                 let registry = options.registry.clone();
-                Ok(Child { life, stdin, attendant, registry, ended: false, thread: PhantomData })
+                Ok(Child { life, stdin, attendant, registry, ended: None, thread: PhantomData })
             }
             Err(source) => {
                 // The first error is the one to tell; a group that cannot be ended here stays in the registry.
@@ -238,19 +238,20 @@ impl Child {
     /// # Errors
     /// See [`KillError`].
     pub fn kill_group(&mut self) -> Result<Exit, KillError> {
+        if let Some(exit) = self.ended {
+            return Ok(exit);
+        }
         self.stdin = None;
         let exit = self.life.end(&self.registry);
         self.attendant.stop();
-        self.ended = true;
+        self.ended = exit.as_ref().ok().copied();
         exit
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if !self.ended {
-            // There is nobody to tell; a group that survives SIGKILL stays in the registry.
-            let _ = self.kill_group();
-        }
+        // There is nobody to tell; a group that survives SIGKILL stays in the registry.
+        let _ = self.kill_group();
     }
 }

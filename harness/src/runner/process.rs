@@ -131,10 +131,10 @@ impl Life {
     /// Sends SIGKILL to the whole group. Members that left it (`setsid`, `setpgid`) are out of reach.
     pub(super) fn kill(&self) -> io::Result<()> {
         let mut state = self.state();
+        state.killed |= self.look(&mut state).is_none();
         if state.reaped {
             return Ok(());
         }
-        state.killed |= self.look(&mut state).is_none();
         match killpg(self.group, Signal::SIGKILL) {
             // A group of which only the zombie leader is left.
             Ok(()) | Err(Errno::ESRCH | Errno::EPERM) => Ok(()),
@@ -179,7 +179,11 @@ impl Life {
             let ended = match wait_id(self.group, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
                 Waited::Runs => return None,
                 Waited::Ended { code, signal } => (code, signal),
-                Waited::Lost => (None, None),
+                Waited::Lost => {
+                    // Its pid, and its group's id with it, may mean somebody else by now.
+                    state.reaped = true;
+                    (None, None)
+                }
             };
             let by_runner = state.killed && ended.1 == Some(libc::SIGKILL);
             state.exit = Some(Exit { code: ended.0, signal: ended.1, by_runner });
@@ -285,4 +289,58 @@ fn living_member(group: Pid) -> Option<i32> {
 #[cfg(not(target_os = "linux"))]
 fn living_member(_: Pid) -> Option<i32> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Stdio;
+
+    /// Long enough for the slowest machine.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A process that does nothing until its stdin ends.
+    fn idle(registry: &Registry) -> (Child, Arc<Life>) {
+        let mut command = Command::new("cat");
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+        Life::start(command, registry).unwrap()
+    }
+
+    #[test]
+    fn a_kill_that_comes_too_late_is_not_taken_for_the_cause() {
+        let registry = Registry::new();
+        let (_child, life) = idle(&registry);
+        nix::sys::signal::kill(life.group, Signal::SIGKILL).unwrap();
+        // Nobody has asked how it ended before the group is killed.
+        if let Some(fd) = life.fd() {
+            let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
+            assert_eq!(poll(&mut fds, poll_timeout(PATIENCE)), Ok(1));
+        }
+        let exit = life.end(&registry).unwrap();
+        assert_eq!(exit, Exit { code: None, signal: Some(libc::SIGKILL), by_runner: false });
+        assert!(registry.pids().is_empty());
+    }
+
+    #[test]
+    fn without_a_pidfd_the_end_is_seen_all_the_same() {
+        let registry = Registry::new();
+        let (mut child, _) = idle(&registry);
+        let life = Life { group: Pid::from_raw(child.id() as i32), pidfd: None, state: Mutex::default() };
+        assert_eq!(life.wait_exit(Duration::ZERO), None);
+        drop(child.stdin.take());
+        let exit = Exit { code: Some(0), signal: None, by_runner: false };
+        assert_eq!(life.wait_exit(PATIENCE), Some(exit));
+        assert_eq!(life.end(&registry).unwrap(), exit);
+    }
+
+    #[test]
+    fn a_process_that_somebody_else_reaped_ended_in_an_unknown_way() {
+        let registry = Registry::new();
+        let (mut child, life) = idle(&registry);
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        let exit = life.end(&registry).unwrap();
+        assert_eq!(exit, Exit { code: None, signal: None, by_runner: false });
+        assert_eq!(exit.to_string(), "ended in an unknown way");
+    }
 }

@@ -63,3 +63,35 @@ pub(super) fn poll_timeout(left: Duration) -> PollTimeout {
         .and_then(|ms| PollTimeout::try_from(ms).ok())
         .unwrap_or(PollTimeout::MAX)
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use nix::poll::{PollFd, PollFlags, poll};
+    use std::io::Write;
+
+    #[test]
+    fn a_change_is_told_once_and_not_before_it_happens() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let watch = Watch::new(file.path());
+        let changed = |timeout| {
+            let mut fds = [PollFd::new(watch.fd().expect("the system grants an inotify instance"), PollFlags::POLLIN)];
+            poll(&mut fds, poll_timeout(timeout)).unwrap() > 0
+        };
+        assert!(!changed(Duration::ZERO));
+        for _ in 0..3 {
+            file.write_all(b"x").unwrap();
+            assert!(changed(Duration::from_secs(60)));
+            watch.clear();
+            assert!(!changed(Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn a_wait_is_rounded_up_and_never_overflows() {
+        assert_eq!(poll_timeout(Duration::ZERO), PollTimeout::ZERO);
+        assert_eq!(poll_timeout(Duration::from_nanos(1)), PollTimeout::from(1u8));
+        assert_eq!(poll_timeout(Duration::from_micros(1001)), PollTimeout::from(2u8));
+        assert_eq!(poll_timeout(Duration::MAX), PollTimeout::MAX);
+    }
+}
