@@ -1,9 +1,9 @@
 //! What a registry does once its lock is released: asks every collector, and merges what they say as `prometheus` does.
 
 use super::order;
+use super::panic::{COUNT_HELP, message};
 use super::registry::Entry;
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
 use std::fmt;
@@ -35,12 +35,16 @@ impl fmt::Display for FailedCollector {
     }
 }
 
-/// Asks every collector in turn, in the order given. A panic ends that collector's turn only; the families then end with
-/// the count of panics, as long as any registered collector has one.
-pub(crate) fn collect(
-    entries: &[Arc<Entry>],
-    entering: &mut dyn FnMut(&Arc<str>),
-) -> (Vec<MetricFamily>, Vec<FailedCollector>) {
+/// What the collectors said, in the order in which they were asked.
+pub(crate) struct Collected {
+    pub(crate) families: Vec<MetricFamily>,
+    pub(crate) failed: Vec<FailedCollector>,
+    /// The collectors that ever panicked, and how often.
+    pub(crate) panics: Vec<(Arc<str>, u64)>,
+}
+
+/// Asks every collector in turn, in the order given. A panic ends that collector's turn only.
+pub(crate) fn collect(entries: &[Arc<Entry>], entering: &mut dyn FnMut(&Arc<str>)) -> Collected {
     let mut families = Vec::with_capacity(entries.len());
     let mut failed = Vec::new();
     let mut panics = Vec::new();
@@ -52,7 +56,7 @@ pub(crate) fn collect(
             Ok(collected) => families.extend(collected.into_iter().filter(|family| !family.get_metric().is_empty())),
             Err(payload) => {
                 entry.panics.fetch_add(1, Ordering::Relaxed);
-                let reason = format!("panicked: {}", panic_message(payload.as_ref()));
+                let reason = format!("panicked: {}", message(payload.as_ref()));
                 failed.push(FailedCollector { name: Arc::clone(&entry.name), reason });
                 // The payload's own drop may panic as well.
                 let _dropped = catch_unwind(AssertUnwindSafe(|| drop(payload)));
@@ -60,20 +64,25 @@ pub(crate) fn collect(
         }
         let count = entry.panics.load(Ordering::Relaxed);
         if count > 0 {
-            panics.push(panic_count(&entry.name, count));
+            panics.push((Arc::clone(&entry.name), count));
         }
     }
-    if !panics.is_empty() {
+    Collected { families, failed, panics }
+}
+
+impl Collected {
+    /// Adds the counts of panics to the families, if there are any: an answer is never silently partial.
+    pub(crate) fn own_up(&mut self) {
+        if self.panics.is_empty() {
+            return;
+        }
         let mut family = MetricFamily::default();
         family.set_name("gatherlock_guard_collector_panics_total".to_string());
-        family.set_help(
-            "Panics of this collector; its families are missing from the scrapes it panicked in.".to_string(),
-        );
+        family.set_help(COUNT_HELP.to_string());
         family.set_field_type(MetricType::COUNTER);
-        family.set_metric(panics);
-        families.push(family);
+        family.set_metric(self.panics.iter().map(|(name, count)| panic_count(name, *count)).collect());
+        self.families.push(family);
     }
-    (families, failed)
 }
 
 fn panic_count(name: &str, count: u64) -> Metric {
@@ -86,12 +95,6 @@ fn panic_count(name: &str, count: u64) -> Metric {
     metric.set_label(vec![label]);
     metric.set_counter(counter);
     metric
-}
-
-/// The text of a panic, if it has one.
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_string())
 }
 
 /// Families of one name become one, sorted by name; series sorted by label values; then prefix and labels are applied.

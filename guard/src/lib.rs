@@ -1,9 +1,25 @@
 //! A `/metrics` endpoint that always answers within its bound, in two layers that can be adopted apart.
 //!
-//! `Registry` cures what can be cured: it offers what `prometheus::Registry` offers, but holds no lock while it
-//! collects, so no collector can meet the registry's lock.
+//! [`Registry`] cures what can be cured: it offers what `prometheus::Registry` offers, but holds no lock while it
+//! collects, so no collector can meet the registry's lock. [`Endpoint`] contains the rest: it collects on threads of its
+//! own, shares each collection between all scrapes, and at the deadline of a scrape refuses it with a reason.
 
+mod accept;
+mod answer;
+mod budget;
+mod clock;
+mod deadline;
+mod endpoint;
+mod flight;
+#[cfg(feature = "gzip")]
+mod gzip;
+mod openmetrics;
+mod own;
+mod page;
+mod panic;
+mod source;
 mod sync;
+mod thread;
 
 #[cfg(feature = "prometheus")]
 mod gather;
@@ -13,6 +29,11 @@ mod order;
 mod registry;
 #[cfg(feature = "prometheus")]
 mod text;
+
+pub use answer::{Answer, Request};
+pub use endpoint::{BuildError, Builder, Endpoint, Scrape};
+pub use page::{Format, Page};
+pub use source::{Source, SourceError, openmetrics};
 
 #[cfg(feature = "prometheus")]
 pub use gather::{FailedCollector, Gathered};

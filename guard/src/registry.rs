@@ -5,7 +5,7 @@
 //! holds it across every `collect()`; here it is held to look a descriptor up and to copy the list of collectors out,
 //! and nothing else. `desc()`, `collect()` and the drop of a collector all run without it.
 
-use super::gather::{self, FailedCollector, Gathered};
+use super::gather::{self, Collected, FailedCollector, Gathered};
 use super::order::Orders;
 use super::sync::{Mutex, MutexGuard};
 use super::text;
@@ -215,9 +215,10 @@ impl Registry {
     /// Like [`gather`](Registry::gather), and says which collectors failed.
     #[must_use]
     pub fn gather_all(&self) -> Gathered {
-        let (collected, failed) = self.collect(&mut |_| ());
-        let families = gather::merge(collected, self.prefix(), self.labels());
-        Gathered { families, failed }
+        let mut collected = self.collect(&mut |_| ());
+        collected.own_up();
+        let families = gather::merge(collected.families, self.prefix(), self.labels());
+        Gathered { families, failed: collected.failed }
     }
 
     /// The text exposition (format 0.0.4) of everything: byte for byte what `prometheus::TextEncoder` makes of
@@ -232,18 +233,20 @@ impl Registry {
 
     /// Appends the text exposition (format 0.0.4) to `body` and returns what could not be collected or expressed.
     pub fn encode(&self, body: &mut Vec<u8>) -> Vec<FailedCollector> {
-        self.encode_with(body, &mut |_| ()).failed
+        let mut collected = self.collect(&mut |_| ());
+        collected.own_up();
+        self.write(&mut collected, body);
+        collected.failed
     }
 
-    /// [`encode`](Registry::encode) that tells `entering` the name of each collector before it is asked, and hands back
-    /// what was collected, so that a caller in a hurry can drop it later.
-    pub(crate) fn encode_with(&self, body: &mut Vec<u8>, entering: &mut dyn FnMut(&Arc<str>)) -> Gathered {
-        let (families, mut failed) = self.collect(entering);
-        text::encode(&families, self.prefix(), self.labels(), &self.shared.orders, body, &mut failed);
-        Gathered { families, failed }
+    /// Writes what was collected, and adds to its failures what the format cannot express.
+    pub(crate) fn write(&self, collected: &mut Collected, body: &mut Vec<u8>) {
+        let Collected { families, failed, .. } = collected;
+        text::encode(families, self.prefix(), self.labels(), &self.shared.orders, body, failed);
     }
 
-    fn collect(&self, entering: &mut dyn FnMut(&Arc<str>)) -> (Vec<MetricFamily>, Vec<FailedCollector>) {
+    /// Asks every collector, after it has told `entering` its name.
+    pub(crate) fn collect(&self, entering: &mut dyn FnMut(&Arc<str>)) -> Collected {
         let entries: Vec<Arc<Entry>> = self.book().entries.values().cloned().collect();
         gather::collect(&entries, entering)
     }

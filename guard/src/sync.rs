@@ -1,3 +1,3 @@
 //! The locks that the library's own lock code is written over; the models compile the same code over loom's.
 
-pub(crate) use std::sync::{Mutex, MutexGuard};
+pub(crate) use std::sync::{Condvar, Mutex, MutexGuard};

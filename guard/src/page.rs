@@ -1,0 +1,159 @@
+//! What one collection of one group brings back.
+
+use bytes::Bytes;
+use std::any::Any;
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The exposition format in which a source writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The Prometheus text format, version 0.0.4.
+    #[default]
+    Text,
+    /// OpenMetrics text, version 1.0.0, ending in `# EOF`. It is served as such if every group of the endpoint writes it
+    /// and the scraper prefers it, and is otherwise rewritten as [`Format::Text`].
+    OpenMetrics,
+}
+
+/// What a [`Source`](crate::Source) fills: a body, its format, and what is missing from it.
+pub struct Page {
+    pub(crate) body: Body,
+    pub(crate) format: Format,
+    /// Names of families that are missing although their group answered, and why.
+    pub(crate) missing: Vec<(String, String)>,
+    /// Collectors that ever panicked, and how often.
+    pub(crate) panics: Vec<(Arc<str>, u64)>,
+    /// Dropped by the collecting thread once the scrapes have been answered.
+    pub(crate) leftovers: Vec<Box<dyn Any + Send>>,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// The bytes of a page, either written here or handed over whole.
+pub(crate) enum Body {
+    Written(Vec<u8>),
+    Whole(Bytes),
+}
+
+impl Page {
+    pub(crate) fn new(capacity: usize, progress: Arc<Progress>) -> Page {
+        let body = Body::Written(Vec::with_capacity(capacity));
+        let (missing, panics, leftovers) = (Vec::new(), Vec::new(), Vec::new());
+        Page { body, format: Format::Text, missing, panics, leftovers, progress }
+    }
+
+    /// The body, to append to.
+    pub fn body(&mut self) -> &mut Vec<u8> {
+        if let Body::Whole(bytes) = &self.body {
+            self.body = Body::Written(bytes.to_vec());
+        }
+        match &mut self.body {
+            Body::Written(body) => body,
+            Body::Whole(_) => unreachable!("it was replaced above"),
+        }
+    }
+
+    /// Appends a piece of the body; the first one is taken as it is, without a copy.
+    pub fn push(&mut self, bytes: impl Into<Bytes>) {
+        let empty = matches!(&self.body, Body::Written(body) if body.is_empty());
+        if empty {
+            self.body = Body::Whole(bytes.into());
+        } else {
+            self.body().extend_from_slice(&bytes.into());
+        }
+    }
+
+    /// Says in which format the body is; [`Format::Text`] unless said.
+    pub fn set_format(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// Says that a family is missing from the body, and why. The answer is then marked as partial and names it.
+    pub fn missing(&mut self, family: impl Into<String>, reason: impl Into<String>) {
+        self.missing.push((family.into(), reason.into()));
+    }
+
+    /// Says what is being asked now; if it never returns, the refusal names it.
+    pub fn entering(&self, collector: impl Into<Cow<'static, str>>) {
+        self.progress.enter(Inside::Named(collector.into()));
+    }
+}
+
+/// A page that has landed, as the scrapes get it.
+pub(crate) struct Landed {
+    pub(crate) begun: Instant,
+    pub(crate) took: Duration,
+    pub(crate) panics: Vec<(Arc<str>, u64)>,
+    /// Either the body with what is missing from it, or why there is none.
+    pub(crate) content: Result<Content, String>,
+}
+
+/// The body of a good page.
+pub(crate) struct Content {
+    pub(crate) format: Format,
+    /// In `format`. OpenMetrics without its final `# EOF` line.
+    pub(crate) body: Bytes,
+    /// The body rewritten as text, if it is OpenMetrics.
+    pub(crate) text: Option<Bytes>,
+    pub(crate) missing: Vec<(String, String)>,
+    #[cfg(feature = "gzip")]
+    pub(crate) compressed: Option<crate::gzip::Pieces>,
+}
+
+/// Where a group's thread is, as far as it has said.
+#[derive(Default)]
+pub(crate) struct Progress {
+    at: Mutex<Option<Flying>>,
+}
+
+/// A flight in the air.
+#[derive(Clone)]
+pub(crate) struct Flying {
+    pub(crate) since: Instant,
+    pub(crate) since_wall: SystemTime,
+    pub(crate) inside: Inside,
+}
+
+/// Which collector is being asked.
+#[derive(Clone, Default)]
+pub(crate) enum Inside {
+    #[default]
+    Unknown,
+    Named(Cow<'static, str>),
+    Shared(Arc<str>),
+}
+
+impl Inside {
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Inside::Unknown => None,
+            Inside::Named(name) => Some(name),
+            Inside::Shared(name) => Some(name),
+        }
+    }
+}
+
+impl Progress {
+    pub(crate) fn begin(&self, now: Instant) {
+        self.set(Some(Flying { since: now, since_wall: SystemTime::now(), inside: Inside::Unknown }));
+    }
+
+    pub(crate) fn enter(&self, inside: Inside) {
+        if let Some(flying) = self.at.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            flying.inside = inside;
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.set(None);
+    }
+
+    pub(crate) fn get(&self) -> Option<Flying> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, at: Option<Flying>) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+}
