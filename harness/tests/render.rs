@@ -6,7 +6,7 @@
 mod render_fixture;
 
 use gatherlock::render::terminal::TerminalOptions;
-use gatherlock::render::{github, json, junit, markdown, terminal};
+use gatherlock::render::{github, html, json, junit, markdown, svg, terminal};
 use render_fixture as fixture;
 use std::path::PathBuf;
 
@@ -45,6 +45,7 @@ fn report_views_are_as_committed() {
     golden("report.ascii.txt", &terminal::render(&report, &ASCII));
     golden("report.md", &markdown::render(&report));
     golden("report.junit.xml", &junit::render(&report));
+    golden("report.html", &html::render(&report));
     golden("report.github.txt", &github::render(&report));
 }
 
@@ -58,7 +59,58 @@ fn diagnosis_views_are_as_committed() {
         ("actor", fixture::diagnoses::actor()),
     ] {
         golden(&format!("diagnosis.{name}.txt"), &terminal::diagnosis(&found, &TerminalOptions::default()));
+        golden(&format!("diagnosis.{name}.svg"), &svg::wait_graph(&found));
     }
+}
+
+#[test]
+fn hostile_views_are_as_committed() {
+    let report = fixture::hostile::report();
+    golden("hostile.80.txt", &terminal::render(&report, &NARROW));
+    golden("hostile.ascii.txt", &terminal::render(&report, &ASCII));
+    golden("hostile.html", &html::render(&report));
+    golden("hostile.md", &markdown::render(&report));
+    golden("hostile.junit.xml", &junit::render(&report));
+    golden("hostile.github.txt", &github::render(&report));
+    let trials = report.cases.iter().flat_map(|case| &case.trials);
+    let trial = trials.into_iter().find(|trial| trial.diagnosis.is_some()).expect("a trial has a diagnosis");
+    golden("hostile.graph.svg", &svg::wait_graph(trial.diagnosis.as_ref().expect("it has one")));
+    golden("hostile.timeline.svg", &svg::timeline(&trial.timeline));
+}
+
+#[test]
+fn an_empty_report_has_every_view() {
+    let mut report = fixture::report();
+    report.cases.clear();
+    report.scenarios.clear();
+    report.variants.clear();
+    report.findings.clear();
+    report.models.clear();
+    report.summary = gatherlock::model::Summary::default();
+    assert!(terminal::render(&report, &NARROW).contains("no case was selected"));
+    assert!(html::render(&report).contains("No case was judged"));
+    assert!(markdown::render(&report).contains("0 held"));
+    assert!(junit::render(&report).contains("tests=\"0\""));
+    assert_eq!(svg::timeline(&[]), "");
+}
+
+#[test]
+fn json_says_what_is_wrong_and_where() {
+    let good = json::render(&fixture::report());
+    let error = |text: &str| json::parse(text).expect_err("is refused").to_string();
+    assert!(error("").starts_with("line 1, column 0: not JSON"), "{}", error(""));
+    assert!(error(&good[..good.len() / 2]).contains("not JSON"), "{}", error(&good[..good.len() / 2]));
+    assert!(error("[]").starts_with("no report"), "{}", error("[]"));
+    assert!(error("{}").starts_with("no report"), "{}", error("{}"));
+    let other = good.replace("gatherlock.report/1", "gatherlock.report/2");
+    assert!(error(&other).contains("`gatherlock.report/2`"), "{}", error(&other));
+    let longer = good.replace("gatherlock.report/1", "gatherlock.report/10");
+    assert!(error(&longer).contains("`gatherlock.report/10`"), "{}", error(&longer));
+    let broken = good.replacen("\"bound_ms\": 1000", "\"bound_ms\": \"soon\"", 1);
+    let says = error(&broken);
+    assert!(says.starts_with("line 26, column ") && says.contains("\"soon\""), "{says}");
+    let newer = good.replacen("\"seed\"", "\"added_later\": 1, \"seed\"", 1);
+    assert_eq!(json::parse(&newer).expect("additions are passed over"), fixture::report());
 }
 
 #[test]

@@ -14,12 +14,24 @@ const MARKS: usize = 4;
 
 /// `text` as one line of at most `cap` characters; line breaks are shown as signs.
 pub(super) fn line(text: &str, cap: usize) -> String {
-    clean(text, cap, false)
-}
-
-/// `text` with its line breaks, at most `cap` characters.
-pub(super) fn block(text: &str, cap: usize) -> String {
-    clean(text, cap, true)
+    // A string that is short in bytes is short in characters; only the others are worth counting.
+    let total = if text.len() > cap { text.chars().count() } else { 0 };
+    let mut out = String::with_capacity(text.len().min(cap * 4) + 16);
+    let mut marks = 0;
+    for c in text.chars().take(cap) {
+        let is_mark = !c.is_control() && c.width() == Some(0);
+        marks = if is_mark { marks + 1 } else { 0 };
+        match c {
+            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('␀')),
+            '\x7f' => out.push('␡'),
+            _ if is_hidden(c) || marks > MARKS => by_number(&mut out, c),
+            _ => out.push(c),
+        }
+    }
+    if total > cap {
+        let _ = write!(out, "… (+{} characters)", total - cap);
+    }
+    out
 }
 
 /// `text` as one line of at most [`NAME`] characters.
@@ -46,29 +58,6 @@ pub(super) fn paragraphs(text: &str) -> Vec<String> {
         all.push(format!("… (+{} bytes)", text.len() - kept));
     }
     all
-}
-
-fn clean(text: &str, cap: usize, breaks: bool) -> String {
-    // A string that is short in bytes is short in characters; only the others are worth counting.
-    let total = if text.len() > cap { text.chars().count() } else { 0 };
-    let mut out = String::with_capacity(text.len().min(cap * 4) + 16);
-    let mut marks = 0;
-    for c in text.chars().take(cap) {
-        let is_mark = !c.is_control() && c.width() == Some(0);
-        marks = if is_mark { marks + 1 } else { 0 };
-        match c {
-            '\n' if breaks => out.push('\n'),
-            '\t' if breaks => out.push_str("    "),
-            '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('␀')),
-            '\x7f' => out.push('␡'),
-            _ if is_hidden(c) || marks > MARKS => by_number(&mut out, c),
-            _ => out.push(c),
-        }
-    }
-    if total > cap {
-        let _ = write!(out, "… (+{} characters)", total - cap);
-    }
-    out
 }
 
 fn by_number(out: &mut String, c: char) {
@@ -208,7 +197,6 @@ mod tests {
     fn shows_what_is_invisible() {
         assert_eq!(name("a\u{1b}[31mb\0\r\n"), "a␛[31mb␀␍␊");
         assert_eq!(name("x\u{202e}y\u{85}\u{feff}"), "x⟨U+202E⟩y⟨U+0085⟩⟨U+FEFF⟩");
-        assert_eq!(block("a\tb\nc\x07", 99), "a    b\nc␇");
     }
 
     #[test]

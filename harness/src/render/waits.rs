@@ -265,12 +265,27 @@ pub(super) fn notes(diagnosis: &Diagnosis, thread: &Thread) -> Vec<(Option<usize
             let name = what_in_full(resource, &edge.resource);
             let says = match edge.relation {
                 Relation::Waits => format!("{} {name}", waiting(edge.mode)),
-                Relation::Holds if edge.mode == Mode::Event => format!("is expected to answer {name}"),
+                Relation::Holds if edge.mode == Mode::Event => format!("is expected to end the wait for {name}"),
                 Relation::Holds => format!("holds {} {name}", edge.mode.word()),
                 Relation::Queued => format!("has reserved {} {name}", edge.mode.word()),
             };
             (at(edge), format!("{says} [{}]", known(Some(edge), resource)))
         })
+        .collect()
+}
+
+/// Where there is no cycle to tell: the threads that hold or wait, those that serve requests first, with what they hold
+/// and wait for.
+pub(super) fn tellers(diagnosis: &Diagnosis) -> Vec<(&Thread, Vec<String>)> {
+    if !diagnosis.cycle.is_empty() || !diagnosis.suspects.is_empty() {
+        return Vec::new();
+    }
+    groups(diagnosis)
+        .iter()
+        .map(|group| group.threads[0])
+        .map(|thread| (thread, notes(diagnosis, thread).into_iter().map(|(_, note)| note).collect::<Vec<_>>()))
+        .filter(|(_, notes)| !notes.is_empty())
+        .take(6)
         .collect()
 }
 
@@ -298,7 +313,7 @@ pub(super) fn confidence(confidence: Confidence) -> (&'static str, &'static str)
         Confidence::Suspected => ("suspected", "not proven: at least one edge is a guess"),
         Confidence::Inferred => (
             "inferred",
-            "holders found by walking the code, counts agree with the lock words, unchanged in two samples",
+            "at least one edge was found by walking the code; the counts agree, and nothing changed between two samples",
         ),
         Confidence::Proven => ("proven", "every edge was traced or read"),
     }

@@ -156,7 +156,7 @@ fn all_cases() -> Vec<CaseReport> {
     all.push(case("slow-collect", "official", show));
     let mut show = Shown::must(Starved, "each stuck scrape takes one worker, and there are two");
     show.evidence = "2 of 2 workers are stuck in application code; the request has no thread to run on";
-    show.health = Some(HealthCount { answered: 0, sent: 4 });
+    show.health = Some(HealthCount { answered: 0, sent: 2 });
     all.push(case("workers-eaten", "naive", show));
     let mut show = Shown::must(Invalid, "try_lock drops updates under contention");
     show.lost = Some(1_312);
@@ -179,12 +179,12 @@ fn findings() -> Vec<Finding> {
         Finding {
             says: "Plain updates against gather(), the incident's written root cause, were not reproduced: every scrape was served."
                 .into(),
-            strength: Strength::Trials { n: 24 },
+            strength: Strength::Trials { n: 10 },
             cases: vec![CaseId::new("inc-during-gather", "naive"), CaseId::new("inc-during-gather", "official")],
         },
         Finding {
             says: "A timeout around a synchronous gather() does not fire: the thread that would poll it is the one that is stuck.".into(),
-            strength: Strength::Trials { n: 6 },
+            strength: Strength::Trials { n: 2 },
             cases: vec![CaseId::new("register-under-app-lock", "timeout-inline").with("lock", "std")],
         },
         Finding {

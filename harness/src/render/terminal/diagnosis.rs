@@ -18,6 +18,19 @@ pub(super) fn draw(pen: &mut Pen, diagnosis: &Diagnosis) {
         cycle(pen, diagnosis, &diagnosis.cycle);
         order(pen, diagnosis, &diagnosis.cycle);
     }
+    let tellers = waits::tellers(diagnosis);
+    if !tellers.is_empty() {
+        pen.end();
+    }
+    for (thread, notes) in tellers {
+        pen.put(Style::Bold, &waits::who_thread(thread));
+        pen.put(Style::Dim, &format!("  {}", waits::doing(thread)));
+        pen.end();
+        for note in notes {
+            pen.put(Style::Plain, "  ");
+            pen.flow(Style::Yellow, &note, 4, 3);
+        }
+    }
     for suspect in diagnosis.suspects.iter().take(8) {
         pen.heading("Suspected, not proven");
         cycle(pen, diagnosis, suspect);
