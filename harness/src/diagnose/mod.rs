@@ -1,1 +1,99 @@
-//! diagnose
+//! The live engine: stops a process for a moment, copies what matters, lets it go, and works out who waits for whom.
+//!
+//! [`Engine::sample`] takes a [`Snapshot`]; two of them, some time apart, go into [`Engine::explain`], whose
+//! [`Explained`] holds threads, resources and edges, each edge with how it is known. Nothing is judged here.
+//!
+//! Four things carry it. parking_lot's global table of parked threads tells who waits on which lock and in which mode.
+//! The walk through the machine code ahead of a frame tells who will release a lock, which no `std` or `parking_lot` lock
+//! records. The count in the lock word tells whether all holders were found. And a histogram that a collector spins on is
+//! recognised in memory. Everything read from a target is untrusted: bounded, checked, and never worth a panic.
+
+mod error;
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod explain;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod holders;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod image;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod live;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod machine;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod memory;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod name;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod objects;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod ops;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod parking;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod proc;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod rules;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod runtime;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod sample;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod spin;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stacks;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod stop;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod symbolize;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod syscalls;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod unwind;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod waits;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod walk;
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[path = "unsupported.rs"]
+mod live;
+
+pub use error::SampleError;
+
+use crate::model::{Explained, Snapshot};
+
+/// Looks into live processes. Shared freely between threads; parsed executables and symbols are kept, so that the second
+/// sample of the same executable costs milliseconds.
+#[derive(Default)]
+pub struct Engine {
+    live: live::Live,
+}
+
+impl Engine {
+    /// An engine that knows no executable yet.
+    pub fn new() -> Engine {
+        Engine::default()
+    }
+
+    /// Stops every thread of `pid`, copies registers, stacks and lock words, and resumes it, whatever happens.
+    ///
+    /// The stop takes a fraction of a millisecond for a handful of threads. What could not be read is a gap in the
+    /// snapshot, not an error. While this runs, no other thread of the calling process may wait for `pid` itself with
+    /// `waitpid`: it could see the stop.
+    ///
+    /// # Errors
+    /// See [`SampleError`]: the process is gone, traced by a debugger, not ours to trace, or not x86_64.
+    pub fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
+        self.live.sample(pid)
+    }
+
+    /// Works out who waits for what, and who holds it, in the second of two samples of one process.
+    ///
+    /// An edge is `stable` if its thread slept in the same call, at the same place, and did not run between the samples;
+    /// without a first sample none is. With `live` the process behind the snapshot may be read, and every word read goes
+    /// into `second.words`, so that a later explanation of the same snapshot needs no process.
+    pub fn explain(&self, first: Option<&Snapshot>, second: &mut Snapshot, live: bool) -> Explained {
+        self.live.explain(first, second, live)
+    }
+}

@@ -21,10 +21,13 @@ pub struct Snapshot {
     pub threads: Vec<RawThread>,
     /// Executable mappings that matter for unwinding.
     pub modules: Vec<RawModule>,
-    /// parking_lot's parked threads, by the address of their `ThreadData`.
+    /// parking_lot's parked threads.
     pub parked: Vec<ParkedThread>,
     /// Words of memory that were read besides the stacks (lock words and what led to them), by address.
     pub words: BTreeMap<u64, u64>,
+    /// What the file descriptors are that threads are blocked on, e.g. `TCP peer 10.0.0.7:443`.
+    #[serde(default)]
+    pub files: BTreeMap<i32, String>,
     /// What could not be read, and why.
     pub gaps: Vec<super::Gap>,
 }
@@ -42,7 +45,7 @@ pub struct RawThread {
     pub wchan: Option<String>,
     /// User and system CPU time so far, in microseconds.
     pub cpu_us: u64,
-    /// Voluntary and involuntary context switches so far.
+    /// Voluntary context switches so far, less those that the engine's own stops of this thread caused.
     pub switches: u64,
     /// The system call it was in: number and six arguments.
     pub syscall: Option<(i64, [u64; 6])>,
@@ -74,7 +77,7 @@ pub struct RawModule {
 /// A thread in parking_lot's global table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParkedThread {
-    /// Address of its `ThreadData`; its futex word lies 32 bytes behind the key.
+    /// Address of the key in its `ThreadData`; its futex word lies 32 bytes behind.
     pub thread_data: u64,
     /// The key it parks on: the lock's address, its lowest bit set for a writer that already owns the writer bit.
     pub key: u64,

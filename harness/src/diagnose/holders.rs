@@ -1,0 +1,164 @@
+//! Who holds a lock: the walk over every frame that may, held against the count in the lock word.
+
+use super::memory::Memory;
+use super::stacks::Stack;
+use super::waits::{Key, Wait};
+use super::walk::{Lock, Walker};
+use crate::model::{Mode, ResourceKind};
+use std::collections::{BTreeMap, HashSet};
+
+/// A lock found held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    /// Index of the thread.
+    pub(super) thread: usize,
+    /// The frame that will release it.
+    pub(super) frame: usize,
+    pub(super) mode: Mode,
+}
+
+/// A lock and everybody found to hold it.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) lock: Lock,
+    /// What the lock word says; `None` if it cannot be read.
+    pub(super) word: Option<u32>,
+    pub(super) holds: Vec<Hold>,
+}
+
+/// Bytes in front of a lock at which the object that contains it may begin.
+const NEAR: u64 = 64;
+
+/// Finds the holders of every lock that a thread waits for.
+pub(super) fn find(stacks: &[Stack<'_>], waits: &[Wait], memory: &Memory<'_>, walker: &Walker<'_>) -> Vec<Held> {
+    let mut locks: BTreeMap<u64, Lock> = BTreeMap::new();
+    for wait in waits {
+        if let Key::Lock(address) = wait.key {
+            locks.entry(address).or_insert(Lock { address, kind: wait.kind });
+        }
+    }
+    locks.into_values().map(|lock| held(lock, stacks, waits, memory, walker)).collect()
+}
+
+fn held(lock: Lock, stacks: &[Stack<'_>], waits: &[Wait], memory: &Memory<'_>, walker: &Walker<'_>) -> Held {
+    let word = memory.word(lock.address).map(|word| count(lock.kind, word));
+    let mut holds = Vec::new();
+    let mut walked = HashSet::new();
+    // First the frames that mention the lock or something right in front of it: cheap, and nearly always enough. A guard
+    // in a future on the heap is mentioned nowhere: if holders are missing, every frame is walked.
+    for thorough in [false, true] {
+        for (thread, stack) in stacks.iter().enumerate() {
+            let wait = waits.iter().find(|wait| wait.thread == thread);
+            let wants = wait.filter(|wait| wait.key == Key::Lock(lock.address));
+            thread_holds(lock, thread, stack, wait, wants, memory, walker, thorough, &mut walked, &mut holds);
+        }
+        if word.is_none_or(|word| holds.len() >= word as usize) {
+            break;
+        }
+    }
+    holds.sort_by_key(|hold| (hold.thread, hold.frame));
+    Held { lock, word, holds }
+}
+
+#[expect(clippy::too_many_arguments, reason = "one search step with its state; a struct would only rename them")]
+fn thread_holds(
+    lock: Lock,
+    thread: usize,
+    stack: &Stack<'_>,
+    wait: Option<&Wait>,
+    wants: Option<&Wait>,
+    memory: &Memory<'_>,
+    walker: &Walker<'_>,
+    thorough: bool,
+    walked: &mut HashSet<(usize, usize)>,
+    holds: &mut Vec<Hold>,
+) {
+    let mut pending: Vec<Mode> = wants.map(|wait| wait.mode).into_iter().collect();
+    // A condition variable gives its mutex back while it waits and takes it again on return.
+    let in_event = wait.is_some_and(|wait| matches!(wait.key, Key::Event(_)))
+        && matches!(lock.kind, ResourceKind::ParkingLotMutex | ResourceKind::StdMutex);
+    let start = wants.map_or(0, |wait| wait.acquirer);
+    for (index, named) in stack.frames.iter().enumerate().skip(start) {
+        let frame = &named.frame;
+        // The innermost frame of a sleeping thread is the kernel's door.
+        if named.system || (index == 0 && stack.raw.syscall.is_some()) {
+            continue;
+        }
+        let acquires = wants.is_some() && index == start;
+        if named.is_lock_code() && !named.physical().function.is_empty() && !acquires {
+            if in_event && pending.is_empty() && mentions(frame, lock.address, memory) {
+                let outlook = walker.outlook(frame, lock, &[]);
+                if outlook.locks_first && outlook.held.is_empty() {
+                    pending.push(Mode::Exclusive);
+                }
+            }
+            continue;
+        }
+        let likely =
+            acquires || !pending.is_empty() || mentions(frame, lock.address, memory) || is_static(lock, walker);
+        if !(thorough || likely) || (thorough && walked.contains(&(thread, index))) {
+            continue;
+        }
+        walked.insert((thread, index));
+        let outlook = walker.outlook(frame, lock, &pending);
+        if outlook.consumes {
+            pending.clear();
+        }
+        holds.extend(outlook.held.iter().map(|release| Hold { thread, frame: index, mode: release.mode }));
+    }
+}
+
+/// Whether the frame or one of its saved registers refers to the lock, or to an object that begins a little before it.
+fn mentions(frame: &super::unwind::Frame, lock: u64, memory: &Memory<'_>) -> bool {
+    let near = |value: u64| value <= lock && lock - value <= NEAR;
+    let words = (frame.sp & !7..frame.cfa).step_by(8).take(1 << 14);
+    frame.registers.iter().flatten().any(|value| near(*value))
+        || words.filter_map(|address| memory.on_stack(address)).any(near)
+}
+
+/// Whether the lock lies in an executable's data, where code can name it without a pointer.
+fn is_static(lock: Lock, walker: &Walker<'_>) -> bool {
+    walker.layout.modules().iter().any(|m| !m.system && m.bias <= lock.address && lock.address < m.end + (16 << 20))
+}
+
+/// How many holders a lock word counts.
+fn count(kind: ResourceKind, word: u64) -> u32 {
+    match kind {
+        ResourceKind::ParkingLotRwLock => {
+            // A writer that waits for readers has its bit set already, and holds nothing yet.
+            let readers = u32::try_from(word >> 4).unwrap_or(u32::MAX);
+            if readers == 0 && word & 8 != 0 { 1 } else { readers }
+        }
+        ResourceKind::ParkingLotMutex => (word & 1) as u32,
+        ResourceKind::StdMutex => u32::from(word as u32 != 0),
+        ResourceKind::StdRwLock => match word as u32 & 0x3fff_ffff {
+            0x3fff_ffff => 1,
+            readers => readers,
+        },
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lock_words_count() {
+        use ResourceKind::*;
+        for (kind, word, holders) in [
+            (ParkingLotRwLock, 0x10, 1),
+            (ParkingLotRwLock, 0x2b, 2), // two readers, a writer that waits for them, threads parked
+            (ParkingLotRwLock, 0x8, 1),
+            (ParkingLotRwLock, 0x0, 0),
+            (ParkingLotMutex, 0x3, 1),
+            (ParkingLotMutex, 0xffff_ff00, 0), // the bytes behind the lock are somebody else's
+            (StdMutex, 2, 1),
+            (StdMutex, 1 << 32, 0),
+            (StdRwLock, 0x3fff_ffff, 1),
+            (StdRwLock, 0x8000_0002, 2),
+        ] {
+            assert_eq!(count(kind, word), holders, "{kind:?} {word:#x}");
+        }
+    }
+}

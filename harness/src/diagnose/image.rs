@@ -1,0 +1,375 @@
+//! An executable or library as a file: where its code, its unwinding tables and its symbols are; parsed once per file.
+
+use super::SampleError;
+use super::memory;
+use super::proc::{self, Mapping};
+use super::symbolize::Names;
+use crate::model::{Gap, RawModule};
+use object::elf;
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Larger files are not looked at.
+const MAX_FILE: u64 = 2 << 30;
+/// More symbols than this are not kept.
+const MAX_SYMBOLS: usize = 4_000_000;
+
+/// A loadable segment.
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    address: u64,
+    offset: u64,
+    size: u64,
+    executable: bool,
+    writable: bool,
+}
+
+/// A section that the unwinder needs: link-time address and place in the file.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Section {
+    pub(super) address: u64,
+    offset: u64,
+    size: u64,
+}
+
+/// A function or object of the symbol table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Symbol {
+    pub(super) address: u64,
+    pub(super) size: u64,
+    name: (u32, u32),
+    pub(super) code: bool,
+}
+
+/// A parsed file.
+pub(super) struct Image {
+    pub(super) build_id: Option<String>,
+    bytes: Vec<u8>,
+    segments: Vec<Segment>,
+    pub(super) eh_frame: Section,
+    pub(super) eh_frame_hdr: Section,
+    pub(super) text: u64,
+    /// Ascending by address.
+    symbols: Vec<Symbol>,
+    pub(super) names: Names,
+}
+
+impl Image {
+    /// Parses a file; the error says in words what is wrong with it.
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Image, String> {
+        let file =
+            ElfFile64::<Endianness>::parse(bytes.as_slice()).map_err(|e| format!("not a 64-bit ELF file: {e}"))?;
+        if file.elf_header().e_machine.get(file.endian()) != elf::EM_X86_64 {
+            return Err("not built for x86_64".into());
+        }
+        let endian = file.endian();
+        let segments = file
+            .elf_program_headers()
+            .iter()
+            .filter(|header| header.p_type(endian) == elf::PT_LOAD)
+            .map(|header| Segment {
+                address: header.p_vaddr(endian),
+                offset: header.p_offset(endian),
+                size: header.p_filesz(endian),
+                executable: header.p_flags(endian) & elf::PF_X != Default::default(),
+                writable: header.p_flags(endian) & elf::PF_W != Default::default(),
+            })
+            .collect();
+        let section = |name: &str| {
+            let section = file.section_by_name(name)?;
+            let (offset, size) = section.file_range()?;
+            Some(Section { address: section.address(), offset, size })
+        };
+        let start = bytes.as_ptr() as usize;
+        let mut symbols: Vec<Symbol> = file
+            .symbols()
+            .chain(file.dynamic_symbols())
+            .filter(|symbol| symbol.is_definition() && symbol.address() != 0)
+            .filter_map(|symbol| {
+                let name = symbol.name_bytes().ok().filter(|name| !name.is_empty())?;
+                // Names lie in the file itself: keep the place, not a copy.
+                let offset = u32::try_from((name.as_ptr() as usize).checked_sub(start)?).ok()?;
+                let code = matches!(symbol.kind(), SymbolKind::Text);
+                let name = (offset, u32::try_from(name.len()).ok()?);
+                Some(Symbol { address: symbol.address(), size: symbol.size(), name, code })
+            })
+            .take(MAX_SYMBOLS)
+            .collect();
+        symbols.sort_by_key(|symbol| (symbol.address, symbol.size));
+        let build_id =
+            file.build_id().ok().flatten().map(|id| id.iter().take(64).map(|b| format!("{b:02x}")).collect::<String>());
+        let (eh_frame, eh_frame_hdr) = (section(".eh_frame"), section(".eh_frame_hdr"));
+        let text = section(".text").map_or(0, |section| section.address);
+        Ok(Image {
+            build_id,
+            segments,
+            eh_frame: eh_frame.unwrap_or_default(),
+            eh_frame_hdr: eh_frame_hdr.unwrap_or_default(),
+            text,
+            symbols,
+            names: Names::default(),
+            bytes,
+        })
+    }
+
+    /// The whole file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// A section's contents, as far as the file holds them.
+    pub(super) fn section(&self, section: Section) -> &[u8] {
+        let (start, end) = (section.offset as usize, section.offset.saturating_add(section.size) as usize);
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
+    /// Code from a link-time address to the end of its segment; empty if it is no code.
+    pub(super) fn code(&self, address: u64) -> &[u8] {
+        self.segments.iter().filter(|s| s.executable).find_map(|s| self.from(s, address)).unwrap_or_default()
+    }
+
+    /// A word of a read-only segment.
+    fn constant(&self, address: u64) -> Option<u64> {
+        let rest = self.segments.iter().filter(|s| !s.writable).find_map(|s| self.from(s, address))?;
+        Some(u64::from_le_bytes(rest.get(..8)?.try_into().ok()?))
+    }
+
+    fn from(&self, segment: &Segment, address: u64) -> Option<&[u8]> {
+        let offset = address.checked_sub(segment.address).filter(|offset| *offset < segment.size)?;
+        let start = usize::try_from(segment.offset.checked_add(offset)?).ok()?;
+        let end = usize::try_from(segment.offset.checked_add(segment.size)?).ok()?;
+        self.bytes.get(start..end.min(self.bytes.len()))
+    }
+
+    /// Runtime address minus link-time address, given where the kernel mapped file offset `offset`.
+    fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+        let segment = self.segments.iter().find(|s| {
+            s.executable && (s.offset & !0xfff) <= offset && offset < s.offset.saturating_add(s.size.max(1))
+        })?;
+        Some(start.wrapping_sub(segment.address.wrapping_add(offset).wrapping_sub(segment.offset)))
+    }
+
+    /// The symbol that covers a link-time address: code or data as asked.
+    pub(super) fn symbol(&self, address: u64, code: bool) -> Option<(&Symbol, &str)> {
+        let end = self.symbols.partition_point(|symbol| symbol.address <= address);
+        // Aliases and markers without a size may lie between; a few steps back are enough.
+        self.symbols[..end].iter().rev().take(16).find_map(|symbol| {
+            let inside = address - symbol.address < symbol.size.max(1);
+            (inside && symbol.code == code).then(|| Some((symbol, self.symbol_name(symbol)?))).flatten()
+        })
+    }
+
+    /// The data symbols whose mangled name satisfies `matches`.
+    pub(super) fn data_symbols(&self, matches: impl Fn(&str) -> bool) -> Vec<Symbol> {
+        self.symbols.iter().filter(|s| !s.code && self.symbol_name(s).is_some_and(&matches)).copied().collect()
+    }
+
+    fn symbol_name(&self, symbol: &Symbol) -> Option<&str> {
+        let (start, length) = (symbol.name.0 as usize, symbol.name.1 as usize);
+        std::str::from_utf8(self.bytes.get(start..start.checked_add(length)?)?).ok()
+    }
+
+    /// Whether there is a symbol table worth the name.
+    pub(super) fn has_symbols(&self) -> bool {
+        self.symbols.iter().filter(|symbol| symbol.code).take(64).count() == 64
+    }
+}
+
+/// A file as it lies in a process.
+#[derive(Clone)]
+pub(super) struct Mapped {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) bias: u64,
+    pub(super) exe: bool,
+    /// The C library, the loader or the kernel's own page: never the application's code.
+    pub(super) system: bool,
+    /// File name without directories.
+    pub(super) name: String,
+    pub(super) image: Arc<Image>,
+}
+
+/// All files of a process, ascending by address.
+#[derive(Clone, Default)]
+pub(super) struct Layout {
+    modules: Vec<Mapped>,
+}
+
+impl Layout {
+    /// The module that covers a runtime address.
+    pub(super) fn find(&self, address: u64) -> Option<&Mapped> {
+        let index = self.modules.partition_point(|module| module.start <= address).checked_sub(1)?;
+        self.modules.get(index).filter(|module| address < module.end)
+    }
+
+    /// Every module.
+    pub(super) fn modules(&self) -> &[Mapped] {
+        &self.modules
+    }
+
+    /// A word of a read-only segment of any file, by runtime address.
+    pub(super) fn read_only_word(&self, address: u64) -> Option<u64> {
+        // Read-only data lies in front of the code of the same file, within the same few megabytes.
+        self.modules
+            .iter()
+            .filter(|m| address.abs_diff(m.start) < 1 << 30)
+            .find_map(|module| module.image.constant(address.checked_sub(module.bias)?))
+    }
+}
+
+/// What tells one file from another without reading it.
+type FileId = (u64, u64, u64, i64, i64);
+
+/// A file as a snapshot names it: path and build id.
+type FileName = (String, Option<String>);
+
+/// Parsed files, shared by all samples of an engine.
+#[derive(Default)]
+pub(super) struct Images {
+    by_file: Mutex<HashMap<FileId, Arc<Image>>>,
+    by_path: Mutex<HashMap<FileName, Arc<Image>>>,
+}
+
+/// A cache of files that nobody asks for again must not grow without bound.
+const MAX_IMAGES: usize = 256;
+
+impl Images {
+    /// Finds and parses the executable mappings of a process.
+    pub(super) fn modules(
+        &self,
+        pid: i32,
+        mappings: &[Mapping],
+        gaps: &mut Vec<Gap>,
+    ) -> Result<Vec<RawModule>, SampleError> {
+        let exe = std::fs::read_link(format!("/proc/{pid}/exe")).map_err(|e| proc::failure(pid, "exe", &e))?;
+        let exe = exe.to_string_lossy();
+        let mut modules = Vec::new();
+        for mapping in mappings.iter().filter(|m| m.executable && (m.path.starts_with('/') || m.path == "[vdso]")) {
+            let main = mapping.path == exe;
+            let image = match self.open(pid, mapping, main) {
+                Ok(image) => image,
+                Err(reason) if main => return Err(SampleError::WrongArchitecture { pid, reason }),
+                Err(reason) => {
+                    let name = file_name(&mapping.path);
+                    gaps.push(Gap { what: format!("the code of `{name}`"), why: reason, uncovers: false });
+                    continue;
+                }
+            };
+            let offset = if mapping.path == "[vdso]" { 0 } else { mapping.offset };
+            let Some(bias) = image.bias(mapping.start, offset) else { continue };
+            let build_id = image.build_id.clone();
+            let mut by_path = self.by_path.lock().unwrap_or_else(PoisonError::into_inner);
+            if by_path.len() >= MAX_IMAGES {
+                by_path.clear();
+            }
+            by_path.insert((mapping.path.clone(), build_id.clone()), image);
+            modules.push(RawModule {
+                path: mapping.path.clone(),
+                exe: main,
+                start: mapping.start,
+                end: mapping.end,
+                bias,
+                build_id,
+            });
+        }
+        Ok(modules)
+    }
+
+    fn open(&self, pid: i32, mapping: &Mapping, main: bool) -> Result<Arc<Image>, String> {
+        if mapping.path == "[vdso]" {
+            let mut bytes = vec![0; usize::try_from(mapping.end - mapping.start).unwrap_or(0).min(1 << 20)];
+            let read = memory::read_process(pid, mapping.start, &mut bytes);
+            bytes.truncate(read);
+            return Image::parse(bytes).map(Arc::new);
+        }
+        // A deleted or replaced executable is still there under `exe`; a library in a container is there under `root`.
+        let inside = format!("/proc/{pid}/root{}", mapping.path.trim_end_matches(" (deleted)"));
+        let mapped = format!("/proc/{pid}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+        let first = if main { format!("/proc/{pid}/exe") } else { inside };
+        let mut reason = "it cannot be opened".to_owned();
+        for path in [first, mapped] {
+            match self.load(&path) {
+                Ok(image) if is_mapped(&image, pid, mapping) => return Ok(image),
+                Ok(_) => reason = "the file was replaced while the process runs".into(),
+                Err(e) => reason = e,
+            }
+        }
+        Err(reason)
+    }
+
+    fn load(&self, path: &str) -> Result<Arc<Image>, String> {
+        let mut file = File::open(path).map_err(|e| e.to_string())?;
+        let meta = file.metadata().map_err(|e| e.to_string())?;
+        if !meta.is_file() || meta.len() > MAX_FILE {
+            return Err("no regular file of a reasonable size".into());
+        }
+        let id = (meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec());
+        if let Some(image) = self.by_file.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
+            return Ok(image.clone());
+        }
+        // Read, not mapped: a file that shrinks under a mapping would kill this process.
+        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
+        file.by_ref().take(MAX_FILE).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        let image = Arc::new(Image::parse(bytes)?);
+        let mut by_file = self.by_file.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_file.len() >= MAX_IMAGES {
+            by_file.clear();
+        }
+        by_file.insert(id, image.clone());
+        Ok(image)
+    }
+
+    /// The layout of a snapshot, from the files seen before or from the disk if they are still the same.
+    pub(super) fn layout(&self, modules: &[RawModule], gaps: &mut Vec<Gap>) -> Layout {
+        let mut mapped = Vec::new();
+        for module in modules {
+            let key = (module.path.clone(), module.build_id.clone());
+            let known = self.by_path.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+            let image =
+                known.or_else(|| self.load(&module.path).ok()).filter(|image| image.build_id == module.build_id);
+            let name = file_name(&module.path).to_owned();
+            let Some(image) = image else {
+                let why = "the file is not there, or another build of it".to_owned();
+                gaps.push(Gap { what: format!("the code of `{name}`"), why, uncovers: false });
+                continue;
+            };
+            mapped.push(Mapped {
+                start: module.start,
+                end: module.end,
+                bias: module.bias,
+                exe: module.exe,
+                system: is_system(&name),
+                name,
+                image,
+            });
+        }
+        mapped.sort_by_key(|module| module.start);
+        Layout { modules: mapped }
+    }
+}
+
+/// Whether the file holds the code that lies in the process, or another build of it.
+fn is_mapped(image: &Image, pid: i32, mapping: &Mapping) -> bool {
+    let mut there = [0; 256];
+    let read = memory::read_process(pid, mapping.start, &mut there);
+    let start = usize::try_from(mapping.offset).unwrap_or(usize::MAX);
+    let here = image.bytes.get(start..).unwrap_or_default();
+    let length = read.min(here.len());
+    length > 0 && there[..length] == here[..length]
+}
+
+/// The last component of a path.
+pub(super) fn file_name(path: &str) -> &str {
+    path.trim_end_matches(" (deleted)").rsplit('/').next().unwrap_or(path)
+}
+
+fn is_system(name: &str) -> bool {
+    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "libgcc_s", "libm.so", "libdl", "librt", "[vdso]"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+}

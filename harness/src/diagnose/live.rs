@@ -1,0 +1,43 @@
+//! The engine on Linux x86_64: what is shared between samples, and the thread that stops a target.
+
+use super::SampleError;
+use super::explain;
+use super::image::Images;
+use super::sample::{self, History};
+use crate::model::{Explained, Snapshot};
+
+/// See [`super::Engine`].
+#[derive(Default)]
+pub(super) struct Live {
+    images: Images,
+    history: History,
+}
+
+impl Live {
+    pub(super) fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
+        if i64::from(pid) == i64::from(std::process::id()) {
+            return Err(SampleError::OwnProcess { pid });
+        }
+        if pid <= 0 {
+            return Err(SampleError::NoSuchProcess { pid });
+        }
+        // A thread of its own: whatever happens in it, its end detaches and resumes the target.
+        std::thread::scope(|scope| {
+            let tracer = std::thread::Builder::new()
+                .name("gatherlock-stop".into())
+                .spawn_scoped(scope, || sample::sample(pid, &self.images, &self.history));
+            let failed = |reason: &str| SampleError::Io { pid, what: "the threads".into(), reason: reason.into() };
+            match tracer.map(std::thread::ScopedJoinHandle::join) {
+                Ok(Ok(result)) => result,
+                Ok(Err(_)) => Err(failed("the sampling thread panicked; the process runs on")),
+                Err(e) => Err(failed(&e.to_string())),
+            }
+        })
+    }
+
+    pub(super) fn explain(&self, first: Option<&Snapshot>, second: &mut Snapshot, live: bool) -> Explained {
+        let mut explanation = explain::explain(&self.images, first, second, live);
+        second.words.append(&mut explanation.read);
+        explanation.explained
+    }
+}

@@ -1,0 +1,203 @@
+//! Readers of `/proc/PID`: what the kernel says about a process without stopping it.
+
+use super::SampleError;
+use std::fs;
+use std::io;
+
+/// One line of `/proc/PID/maps`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mapping {
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) readable: bool,
+    pub(super) writable: bool,
+    pub(super) executable: bool,
+    pub(super) offset: u64,
+    pub(super) path: String,
+}
+
+impl Mapping {
+    pub(super) fn contains(&self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+}
+
+/// More mappings than this are not looked at: a target may have as many as it likes.
+const MAX_MAPPINGS: usize = 65_536;
+
+/// Parses one line of `maps`; `None` if it has another shape.
+pub(super) fn parse_mapping(line: &str) -> Option<Mapping> {
+    let (range, rest) = line.split_once(' ')?;
+    let (start, end) = range.split_once('-')?;
+    let (permissions, rest) = rest.split_once(' ')?;
+    let (offset, rest) = rest.split_once(' ')?;
+    // Device, inode, then the path behind padding; a path may contain spaces.
+    let (_device, rest) = rest.split_once(' ')?;
+    let path = rest.split_once(' ').map_or("", |(_inode, path)| path.trim_start());
+    let flags = permissions.as_bytes();
+    let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+    (start < end && flags.len() >= 3).then(|| Mapping {
+        start,
+        end,
+        readable: flags[0] == b'r',
+        writable: flags[1] == b'w',
+        executable: flags[2] == b'x',
+        offset: u64::from_str_radix(offset, 16).unwrap_or(0),
+        path: path.to_owned(),
+    })
+}
+
+/// The mappings of a process, in order of address.
+pub(super) fn mappings(pid: i32) -> Result<Vec<Mapping>, SampleError> {
+    let text = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| failure(pid, "maps", &e))?;
+    Ok(text.lines().take(MAX_MAPPINGS).filter_map(parse_mapping).collect())
+}
+
+/// Turns an I/O error on a file of `/proc/PID` into the reason a person can act on.
+pub(super) fn failure(pid: i32, what: &str, error: &io::Error) -> SampleError {
+    match error.raw_os_error() {
+        Some(libc::ENOENT | libc::ESRCH) => SampleError::NoSuchProcess { pid },
+        Some(libc::EACCES | libc::EPERM) => SampleError::NotPermitted { pid },
+        _ => SampleError::Io { pid, what: what.to_owned(), reason: error.to_string() },
+    }
+}
+
+/// The threads of a process that are alive now, ascending.
+pub(super) fn threads(pid: i32) -> io::Result<Vec<i32>> {
+    let mut tids: Vec<i32> = fs::read_dir(format!("/proc/{pid}/task"))?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .collect();
+    tids.sort_unstable();
+    Ok(tids)
+}
+
+/// What `/proc/PID/task/TID` says about a thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Task {
+    pub(super) name: String,
+    pub(super) state: char,
+    pub(super) wchan: Option<String>,
+    pub(super) cpu_us: u64,
+    pub(super) voluntary_switches: u64,
+    /// When it started, in the kernel's ticks since boot: tells a reused tid from the same thread.
+    pub(super) started: u64,
+}
+
+/// Reads what can be read about a thread; whatever cannot stays empty.
+pub(super) fn task(pid: i32, tid: i32) -> Task {
+    let read = |file: &str| fs::read(format!("/proc/{pid}/task/{tid}/{file}")).unwrap_or_default();
+    let text = |file: &str| String::from_utf8_lossy(&read(file)).trim_end().to_owned();
+    let mut task = Task { name: text("comm"), state: '?', ..Task::default() };
+    let wchan = text("wchan");
+    task.wchan = (!wchan.is_empty() && wchan != "0").then_some(wchan);
+    parse_stat(&text("stat"), &mut task);
+    // Nanoseconds, where the kernel offers them; ticks of 10 ms from `stat` otherwise.
+    if let Some(ns) = text("schedstat").split(' ').next().and_then(|field| field.parse::<u64>().ok()) {
+        task.cpu_us = ns / 1000;
+    }
+    for line in text("status").lines() {
+        if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
+            task.voluntary_switches = count.trim().parse().unwrap_or(0);
+        }
+    }
+    task
+}
+
+/// Takes state, CPU time and start time from a `stat` line.
+fn parse_stat(stat: &str, task: &mut Task) {
+    // The name in parentheses may contain anything, also parentheses.
+    let Some((_, rest)) = stat.rsplit_once(") ") else { return };
+    let fields: Vec<&str> = rest.split(' ').collect();
+    let number = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
+    task.state = fields.first().and_then(|f| f.chars().next()).unwrap_or('?');
+    // SAFETY: sysconf has no preconditions.
+    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1);
+    task.cpu_us = (number(11) + number(12)) * 1_000_000 / ticks;
+    task.started = number(19);
+}
+
+/// Who traces the process, if anybody does.
+pub(super) fn tracer(pid: i32) -> Option<i32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
+    line.trim().parse().ok().filter(|tracer| *tracer != 0)
+}
+
+/// What a file descriptor of the process refers to, with the peer of a TCP socket.
+pub(super) fn describe_file(pid: i32, fd: i32) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
+    let link = link.to_string_lossy();
+    let Some(inode) = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
+        // A whole path names directories of the machine: the file's own name is what helps.
+        return Some(match link.strip_prefix("pipe:") {
+            Some(_) => "a pipe".to_owned(),
+            None if link.starts_with('/') => {
+                format!("file `{}`", link.rsplit('/').next().unwrap_or_default())
+            }
+            None => link.trim_start_matches("anon_inode:").to_owned(),
+        });
+    };
+    for (table, protocol) in [("tcp", "TCP"), ("tcp6", "TCP"), ("udp", "UDP"), ("udp6", "UDP")] {
+        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/net/{table}")) else { continue };
+        let found = text.lines().skip(1).find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(9) == Some(&inode)).then(|| (endpoint(fields[1]), endpoint(fields[2]), fields[3] == "0A"))
+        });
+        if let Some((local, peer, listening)) = found {
+            let (local, peer) = (local.unwrap_or_else(|| "?".into()), peer.unwrap_or_else(|| "?".into()));
+            return Some(if listening {
+                format!("{protocol} listener on {local}")
+            } else {
+                format!("{protocol} peer {peer} (local {local})")
+            });
+        }
+    }
+    Some("a socket".to_owned())
+}
+
+/// `0100007F:1F90` as in `/proc/net/tcp` => `127.0.0.1:8080`; the kernel prints addresses as native-endian words.
+fn endpoint(field: &str) -> Option<String> {
+    let (address, port) = field.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let mut bytes = Vec::new();
+    for start in (0..address.len()).step_by(8) {
+        bytes.extend(u32::from_str_radix(address.get(start..start + 8)?, 16).ok()?.to_ne_bytes());
+    }
+    let ip: std::net::IpAddr = match bytes.len() {
+        4 => <[u8; 4]>::try_from(bytes).ok()?.into(),
+        16 => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
+        _ => return None,
+    };
+    Some(std::net::SocketAddr::new(ip, port).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_maps_with_a_space_in_its_path() {
+        let m = parse_mapping("7f00-8f00 r-xp 00001000 08:01 42                   /a b/c (deleted)").unwrap();
+        assert_eq!((m.start, m.end, m.offset, m.path.as_str()), (0x7f00, 0x8f00, 0x1000, "/a b/c (deleted)"));
+        assert!(m.executable && m.readable && !m.writable);
+        assert_eq!(parse_mapping("7f00-8f00 rw-p 00000000 00:00 0").unwrap().path, "");
+        assert_eq!(parse_mapping("8f00-7f00 rw-p 0 0 0"), None);
+        assert_eq!(parse_mapping("nonsense"), None);
+    }
+
+    #[test]
+    fn a_thread_name_with_parentheses_does_not_shift_the_fields() {
+        let mut task = Task::default();
+        parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 99 0", &mut task);
+        assert_eq!((task.state, task.started), ('S', 99));
+        assert!(task.cpu_us > 0);
+    }
+
+    #[test]
+    fn addresses_of_sockets() {
+        assert_eq!(endpoint("0100007F:1F90").as_deref(), Some("127.0.0.1:8080"));
+        assert_eq!(endpoint("0000000000000000FFFF00000100007F:0050").as_deref(), Some("127.0.0.1:80"));
+        assert_eq!(endpoint("0100:1F90"), None);
+        assert_eq!(endpoint(""), None);
+    }
+}

@@ -1,0 +1,239 @@
+//! What functions are, by name: the tables that tell lock code, runtime code and exposition code from the application's.
+//!
+//! A physical function is known by its path (`prometheus::registry::Registry::gather`). A function that was inlined in a
+//! build with line tables only has a bare name (`gather`), and its file tells whose it is.
+
+use super::symbolize::Logical;
+
+/// A function, described for both cases; empty parts match nothing (`path`) or anything (`name`).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pattern {
+    /// A part of the function's path.
+    pub(super) path: &'static str,
+    /// A part of the file's path.
+    pub(super) file: &'static str,
+    /// The bare name that goes with `file`.
+    pub(super) name: &'static str,
+}
+
+const fn pattern(path: &'static str, file: &'static str, name: &'static str) -> Pattern {
+    Pattern { path, file, name }
+}
+
+impl Pattern {
+    fn matches(&self, frame: &Logical) -> bool {
+        if !self.path.is_empty() && frame.function.contains(self.path) {
+            return true;
+        }
+        let Some(file) = &frame.file else { return false };
+        !self.file.is_empty()
+            && file.contains(self.file)
+            && (self.name.is_empty() || bare(&frame.function).starts_with(self.name))
+    }
+}
+
+/// Whether any pattern describes the frame.
+pub(super) fn any(patterns: &[Pattern], frame: &Logical) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(frame))
+}
+
+/// A thread whose stack shows one of these runs a request of the judged endpoint.
+const SERVES_REQUEST: &[Pattern] = &[
+    pattern("prometheus::registry::Registry::gather", "", ""),
+    pattern("prometheus::registry::RegistryCore::gather", "/src/registry.rs", "gather"),
+    pattern("prometheus::gather", "", ""),
+    pattern("prometheus::encoder::text::TextEncoder", "/src/encoder/text.rs", "encode"),
+    pattern("as prometheus::encoder::Encoder>::encode", "/src/encoder/pb.rs", "encode"),
+    pattern("prometheus_client::encoding", "prometheus-client-", "encode"),
+    pattern("PrometheusHandle::render", "metrics-exporter-prometheus-", "render"),
+    pattern("gatherlock_scenarios::variants::", "scenarios/src/variants/", ""),
+];
+
+/// See [`SERVES_REQUEST`].
+pub(super) fn serves_request(frame: &Logical) -> bool {
+    any(SERVES_REQUEST, frame)
+}
+
+/// Crates whose frames a reader folds away.
+const RUNTIME_CRATES: &[&str] = &[
+    "std",
+    "core",
+    "alloc",
+    "test",
+    "tokio",
+    "tokio_util",
+    "hyper",
+    "hyper_util",
+    "axum",
+    "axum_core",
+    "tower",
+    "tower_service",
+    "tower_layer",
+    "tower_http",
+    "futures",
+    "futures_util",
+    "futures_core",
+    "futures_executor",
+    "futures_channel",
+    "mio",
+    "h2",
+    "http",
+    "http_body",
+    "http_body_util",
+    "httparse",
+    "pin_project_lite",
+    "hashbrown",
+    "actix_web",
+    "actix_http",
+    "actix_rt",
+    "actix_server",
+    "warp",
+    "rocket",
+    "tonic",
+    "matchit",
+    "bytes",
+    "scoped_tls",
+    "rayon_core",
+    "tracing",
+];
+
+/// Whether the frame belongs to the runtime, the server or std.
+pub(super) fn is_runtime(frame: &Logical) -> bool {
+    let krate = crate_of(frame);
+    RUNTIME_CRATES.contains(&krate.as_str())
+        || ["__rust_try", "_start", "main", "clone", "start_thread"].contains(&frame.function.as_str())
+        || frame.function.starts_with("__libc_start")
+        || frame.function.starts_with("__rust_")
+}
+
+/// Whether the frame is part of a lock's implementation: between the code that wants the lock and the kernel.
+pub(super) fn is_lock_code(frame: &Logical) -> bool {
+    match crate_of(frame).as_str() {
+        "parking_lot" | "parking_lot_core" | "lock_api" => true,
+        "std" => {
+            const PATHS: [&str; 4] = ["std::sync::", "std::sys::sync::", "std::sys::pal::", "std::sys::futex"];
+            const FILES: [&str; 2] = ["std/src/sync/", "std/src/sys/"];
+            let path = head(&frame.function);
+            PATHS.iter().any(|prefix| path.starts_with(prefix))
+                || frame.file.as_ref().is_some_and(|file| FILES.iter().any(|prefix| file.starts_with(prefix)))
+        }
+        _ => frame.function == "syscall",
+    }
+}
+
+/// The crate a frame belongs to, with underscores; empty if unknown.
+pub(super) fn crate_of(frame: &Logical) -> String {
+    let path = head(&frame.function);
+    let ident = path.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
+    if path[ident.len()..].starts_with("::") {
+        return ident.to_owned();
+    }
+    // A bare name: the first directory of the file is `crate-version`.
+    let Some(dir) = frame.file.as_ref().and_then(|file| file.split_once('/')).map(|(dir, _)| dir) else {
+        return String::new();
+    };
+    let end = dir
+        .match_indices('-')
+        .find(|(at, _)| dir[at + 1..].starts_with(|c: char| c.is_ascii_digit()))
+        .map_or(dir.len(), |(at, _)| at);
+    dir[..end].replace('-', "_")
+}
+
+/// The function's path without what stands before its first crate: `<std::…`, `<&mut std::…`, `<T as std::…`.
+fn head(function: &str) -> &str {
+    let mut rest = function;
+    loop {
+        let before = rest;
+        for prefix in ["<", "&", "*", "(", "[", "mut ", "const ", "dyn ", "impl "] {
+            rest = rest.strip_prefix(prefix).unwrap_or(rest);
+        }
+        if rest == before {
+            break;
+        }
+    }
+    let ident = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+    // `<T as X>::f`: a type parameter says nothing, the trait does.
+    rest[ident..].strip_prefix(" as ").unwrap_or(rest)
+}
+
+/// The last component of a path without generic arguments: `a::b<c::d>` => `b`, `<A as B>::c` => `c`.
+pub(super) fn bare(function: &str) -> &str {
+    let (mut depth, mut start, mut end) = (0i32, 0, function.len());
+    for (at, c) in function.char_indices() {
+        match c {
+            '<' => {
+                if depth == 0 && at > start {
+                    end = at;
+                }
+                depth += 1;
+            }
+            '>' => depth -= 1,
+            ':' if depth == 0 => {
+                start = at + 1;
+                end = function.len();
+            }
+            _ => {}
+        }
+    }
+    function.get(start..end.max(start)).unwrap_or(function)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(function: &str, file: &str) -> Logical {
+        Logical { function: function.into(), file: (!file.is_empty()).then(|| file.into()), ..Logical::default() }
+    }
+
+    #[test]
+    fn crates_are_told_by_path_or_by_file() {
+        for (function, file, krate) in [
+            ("prometheus::registry::Registry::gather", "", "prometheus"),
+            ("<svc::Coll as prometheus::core::Collector>::collect", "", "svc"),
+            ("<F as axum::handler::Handler<(),S>>::call", "", "axum"),
+            ("<&mut std::fs::File as std::io::Read>::read", "", "std"),
+            ("lock<svc::State>", "std/src/sync/poison/mutex.rs", "std"),
+            ("read", "lock_api-0.4.14/src/rwlock.rs", "lock_api"),
+            ("with_label_values", "prometheus-client-0.25.2/src/x.rs", "prometheus_client"),
+            ("main", "", ""),
+        ] {
+            assert_eq!(crate_of(&frame(function, file)), krate, "{function} in {file}");
+        }
+    }
+
+    #[test]
+    fn bare_names() {
+        for (function, name) in [
+            ("a::b<c::d>", "b"),
+            ("<A as B>::c", "c"),
+            ("lock<svc::State>", "lock"),
+            ("x::{{closure}}", "{{closure}}"),
+            ("a::<impl b::C>::d", "d"),
+            ("", ""),
+        ] {
+            assert_eq!(bare(function), name);
+        }
+    }
+
+    #[test]
+    fn lock_code_is_not_the_code_that_locks() {
+        assert!(is_lock_code(&frame("std::sys::sync::mutex::futex::Mutex::lock_contended", "")));
+        assert!(is_lock_code(&frame("<parking_lot::raw_rwlock::RawRwLock as lock_api::rwlock::RawRwLock>::lock", "")));
+        assert!(is_lock_code(&frame("lock<svc::State>", "std/src/sync/poison/mutex.rs")));
+        assert!(!is_lock_code(&frame("std::thread::park", "")));
+        assert!(!is_lock_code(&frame("<svc::Coll as prometheus::core::Collector>::collect", "svc/src/main.rs")));
+    }
+
+    #[test]
+    fn who_serves_a_request() {
+        assert!(serves_request(&frame("prometheus::registry::Registry::gather", "")));
+        assert!(serves_request(&frame("gather", "prometheus-0.14.0/src/registry.rs")));
+        assert!(serves_request(&frame("gatherlock_scenarios::variants::naive::metrics", "")));
+        assert!(!serves_request(&frame("register", "prometheus-0.14.0/src/registry.rs")));
+        assert!(!serves_request(&frame(
+            "prometheus::registry::Registry::register",
+            "prometheus-0.14.0/src/registry.rs"
+        )));
+    }
+}

@@ -1,0 +1,204 @@
+//! Takes one picture of a process: what is slow is read before and after the stop, the rest while all threads stand.
+
+use super::SampleError;
+use super::image::Images;
+use super::memory::{read_process, read_word};
+use super::proc::{self, Mapping, Task};
+use super::spin;
+use super::stop::Stopped;
+use super::{parking, syscalls};
+use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes of one stack.
+const MAX_STACK: u64 = 1 << 20;
+/// Bytes of all stacks of a process.
+const MAX_STACKS: u64 = 256 << 20;
+/// The part below the stack pointer that a leaf function may use.
+const RED_ZONE: u64 = 128;
+/// Files described in one sample.
+const MAX_FILES: usize = 256;
+
+/// What the engine's own stops did to a thread.
+#[derive(Clone, Debug, Default)]
+struct Disturbed {
+    stops: u64,
+    /// The system call it was in at the last stop, with its arguments and stack pointer.
+    syscall: Option<(i64, [u64; 6], u64)>,
+}
+
+/// A thread that is the same one for sure: process, thread and start time.
+type ThreadId = (i32, i32, u64);
+
+/// The memory of an engine: how often it disturbed whom.
+#[derive(Default)]
+pub(super) struct History(Mutex<HashMap<ThreadId, Disturbed>>);
+
+/// Threads remembered; far more than any trial has.
+const MAX_REMEMBERED: usize = 1 << 16;
+
+/// Stops `pid`, copies, resumes.
+pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Snapshot, SampleError> {
+    let mut gaps = Vec::new();
+    let mappings = proc::mappings(pid)?;
+    let modules = images.modules(pid, &mappings, &mut gaps)?;
+    if !modules.iter().any(|module| module.exe) {
+        return Err(SampleError::WrongArchitecture { pid, reason: "it has no executable mapped".into() });
+    }
+    let layout = images.layout(&modules, &mut gaps);
+    let places = parking::places(pid, &layout, &mappings);
+
+    let stopped = Stopped::new(pid)?;
+    let begun = stopped.since;
+    let taken_us = monotonic_us();
+    let mut room = MAX_STACKS;
+    let mut threads = Vec::new();
+    let mut started = HashMap::new();
+    for (tid, task) in stopped.threads() {
+        match stopped.registers(tid) {
+            Ok(registers) => {
+                started.insert(tid, task.started);
+                threads.push(copy(pid, tid, task, &registers, &mappings, &mut room));
+            }
+            Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
+        }
+    }
+    let (parked, unknown) = parking::read(pid, &places);
+    let mut words = lock_words(pid, &threads, &parked);
+    for (tid, reason) in &stopped.missed {
+        // A thread that ended before it could be stopped is no part of the picture.
+        if std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists() {
+            gaps.push(gap(&format!("thread {tid}"), reason));
+        }
+    }
+    drop(stopped);
+    let stopped_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+
+    if unknown > 0 {
+        gaps.push(gap(
+            "parking_lot's parked threads",
+            "its table does not have the layout known here, or was being changed",
+        ));
+    }
+    history.account(pid, &mut threads, &started);
+    let files = describe_files(pid, &threads);
+    spin::record(pid, &threads, &mappings, &mut words);
+    let format = SNAPSHOT_FORMAT.to_owned();
+    Ok(Snapshot { format, pid, taken_us, stopped_us, threads, modules, parked, words, files, gaps })
+}
+
+fn gap(what: &str, why: &str) -> Gap {
+    Gap { what: what.to_owned(), why: why.to_owned(), uncovers: false }
+}
+
+/// Microseconds on the clock that all local processes share.
+fn monotonic_us() -> u64 {
+    let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC);
+    now.map_or(0, |t| {
+        u64::try_from(t.tv_sec()).unwrap_or(0) * 1_000_000 + u64::try_from(t.tv_nsec()).unwrap_or(0) / 1000
+    })
+}
+
+/// Copies one stopped thread.
+fn copy(
+    pid: i32,
+    tid: i32,
+    task: &Task,
+    r: &libc::user_regs_struct,
+    mappings: &[Mapping],
+    room: &mut u64,
+) -> RawThread {
+    // DWARF's order, which is not the processor's.
+    let registers = [
+        r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
+        r.rip,
+    ];
+    let start = r.rsp.saturating_sub(RED_ZONE) & !7;
+    let index = mappings.partition_point(|mapping| mapping.end <= r.rsp);
+    // A stack mapped after the list was read, or no stack at all: one page is better than nothing.
+    let end = mappings.get(index).filter(|m| m.contains(r.rsp)).map_or(r.rsp.saturating_add(4096), |m| m.end);
+    let length = end.saturating_sub(start).min(MAX_STACK).min(*room);
+    let mut stack = vec![0; usize::try_from(length).unwrap_or(0)];
+    let mut read = read_process(pid, start, &mut stack);
+    if read < stack.len() {
+        // A read that crosses the end of the mapping, or starts in front of it, is cut or refused as a whole.
+        read = stack
+            .chunks_mut(4096)
+            .enumerate()
+            .map_while(|(n, page)| {
+                let got = read_process(pid, start + 4096 * n as u64, page);
+                (got == page.len()).then_some(got)
+            })
+            .sum();
+    }
+    stack.truncate(read);
+    *room -= read as u64;
+    RawThread {
+        tid,
+        name: task.name.clone(),
+        state: task.state,
+        wchan: task.wchan.clone(),
+        cpu_us: task.cpu_us,
+        switches: task.voluntary_switches,
+        syscall: in_syscall(r).then_some((r.orig_rax as i64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9])),
+        registers: registers.iter().copied().map(Some).collect(),
+        stack_start: start,
+        stack,
+    }
+}
+
+/// Whether the stop interrupted a system call: the kernel notes its number, and in rax that it is to be restarted.
+fn in_syscall(registers: &libc::user_regs_struct) -> bool {
+    const EINTR: i64 = -4;
+    const RESTARTS: std::ops::RangeInclusive<i64> = -516..=-512;
+    let result = registers.rax as i64;
+    registers.orig_rax as i64 >= 0 && (RESTARTS.contains(&result) || result == EINTR)
+}
+
+/// The words that the waiting threads wait on.
+fn lock_words(pid: i32, threads: &[RawThread], parked: &[ParkedThread]) -> BTreeMap<u64, u64> {
+    let futexes = threads.iter().filter_map(|thread| match thread.syscall {
+        Some((syscalls::FUTEX, arguments)) => Some(arguments[0] & !7),
+        _ => None,
+    });
+    // The writers of a std::sync::RwLock wait on the word behind the lock.
+    let futexes = futexes.flat_map(|address| [address, address.saturating_sub(8)]);
+    let locks = parked.iter().map(|thread| thread.key & !7);
+    let addresses: std::collections::BTreeSet<u64> = futexes.chain(locks).collect();
+    addresses.into_iter().filter_map(|address| Some((address, read_word(pid, address)?))).collect()
+}
+
+/// What the file descriptors are that blocked threads wait for.
+fn describe_files(pid: i32, threads: &[RawThread]) -> BTreeMap<i32, String> {
+    let fds: std::collections::BTreeSet<i32> =
+        threads.iter().filter_map(|thread| syscalls::descriptor(thread.syscall?)).take(MAX_FILES).collect();
+    fds.into_iter().filter_map(|fd| Some((fd, proc::describe_file(pid, fd)?))).collect()
+}
+
+impl History {
+    /// Takes the engine's own part out of the counts: each stop costs a sleeping thread two switches, one into the stop
+    /// and one back to sleep. And a call that was interrupted and restarted shows as `restart_syscall` the next time.
+    fn account(&self, pid: i32, threads: &mut [RawThread], started: &HashMap<i32, u64>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > MAX_REMEMBERED {
+            known.clear();
+        }
+        known.retain(|(owner, tid, start), _| *owner != pid || started.get(tid) == Some(start));
+        for thread in threads {
+            let start = started.get(&thread.tid).copied().unwrap_or(0);
+            let disturbed = known.entry((pid, thread.tid, start)).or_default();
+            thread.switches = thread.switches.wrapping_sub(2 * disturbed.stops);
+            disturbed.stops += 1;
+            let sp = thread.registers.get(super::unwind::RSP).copied().flatten().unwrap_or(0);
+            if let (Some((number, arguments)), Some((before, same, at))) = (&mut thread.syscall, disturbed.syscall)
+                && *number == syscalls::RESTART
+                && *arguments == same
+                && sp == at
+            {
+                *number = before;
+            }
+            disturbed.syscall = thread.syscall.map(|(number, arguments)| (number, arguments, sp));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The stacks of a snapshot, unwound and named.
+
+use super::image::Layout;
+use super::memory::Memory;
+use super::rules;
+use super::symbolize::{self, Logical};
+use super::unwind::{self, End, Frame, RIP, Registers};
+use crate::model::{RawThread, StackFrame};
+use std::sync::Arc;
+
+/// One thread with its frames, innermost first.
+pub(super) struct Stack<'a> {
+    pub(super) raw: &'a RawThread,
+    pub(super) frames: Vec<Named>,
+    pub(super) end: End,
+}
+
+/// A physical frame and what is known about it.
+pub(super) struct Named {
+    pub(super) frame: Frame,
+    /// The logical frames, innermost first; never empty.
+    pub(super) names: Arc<[Logical]>,
+    /// The file that holds its code.
+    pub(super) module: String,
+    /// Whether its code is the C library's, the loader's or the kernel's.
+    pub(super) system: bool,
+}
+
+impl Named {
+    /// The function that the linker knows.
+    pub(super) fn physical(&self) -> &Logical {
+        // `frames` promises that there is one.
+        &self.names[self.names.len() - 1]
+    }
+
+    /// Whether nothing but lock code is in it.
+    pub(super) fn is_lock_code(&self) -> bool {
+        self.system || self.names.iter().all(rules::is_lock_code)
+    }
+
+    /// The innermost function in it that is no lock code.
+    pub(super) fn user(&self) -> Option<&Logical> {
+        self.names.iter().find(|frame| !rules::is_lock_code(frame))
+    }
+}
+
+impl Stack<'_> {
+    /// Every logical frame, innermost first.
+    pub(super) fn logical(&self) -> impl Iterator<Item = &Logical> {
+        self.frames.iter().flat_map(|frame| frame.names.iter())
+    }
+
+    /// The innermost frame that is the application's or a library's, not the runtime's nor lock code; with its function.
+    pub(super) fn application(&self) -> Option<(usize, &Logical)> {
+        self.frames.iter().enumerate().filter(|(_, frame)| !frame.system).find_map(|(index, frame)| {
+            let own = |f: &&Logical| !rules::is_runtime(f) && !rules::is_lock_code(f) && !f.function.is_empty();
+            frame.names.iter().find(own).map(|function| (index, function))
+        })
+    }
+}
+
+/// Unwinds and names every thread.
+pub(super) fn build<'a>(threads: &'a [RawThread], layout: &Layout, memory: &Memory<'_>) -> Vec<Stack<'a>> {
+    threads
+        .iter()
+        .map(|raw| {
+            let mut registers: Registers = [None; 17];
+            for (slot, value) in registers.iter_mut().zip(&raw.registers) {
+                *slot = *value;
+            }
+            let (frames, end) = if registers[RIP].is_some() {
+                unwind::unwind(layout, registers, |address| memory.word(address))
+            } else {
+                (Vec::new(), End::Lost("no registers".into()))
+            };
+            Stack { raw, frames: frames.into_iter().map(|frame| name(layout, frame)).collect(), end }
+        })
+        .collect()
+}
+
+fn name(layout: &Layout, frame: Frame) -> Named {
+    match layout.find(frame.lookup()) {
+        Some(module) => Named {
+            names: symbolize::frames(module, frame.lookup()),
+            module: module.name.clone(),
+            system: module.system,
+            frame,
+        },
+        None => Named { names: Arc::new([Logical::default()]), module: String::new(), system: false, frame },
+    }
+}
+
+/// The stack as reports show it.
+pub(super) fn present(stack: &Stack<'_>, layout: &Layout) -> Vec<StackFrame> {
+    let mut shown = Vec::new();
+    for frame in &stack.frames {
+        for logical in frame.names.iter() {
+            let nameless = logical.function.is_empty();
+            shown.push(StackFrame {
+                function: if nameless { place(frame, layout) } else { logical.function.clone() },
+                file: logical.file.clone(),
+                line: logical.line,
+                module: frame.module.clone(),
+                inlined: logical.inlined,
+                address: nameless.then_some(frame.frame.pc),
+                runtime: frame.system || rules::is_runtime(logical),
+            });
+        }
+    }
+    shown
+}
+
+/// `module+0xoffset`, for a frame without a name.
+fn place(frame: &Named, layout: &Layout) -> String {
+    match layout.find(frame.frame.lookup()) {
+        Some(module) => format!("{}+{:#x}", module.name, frame.frame.pc.wrapping_sub(module.bias)),
+        None => format!("{:#x}", frame.frame.pc),
+    }
+}
+
+/// `function (file:line)`, as edges tell where they stand.
+pub(super) fn site(frame: &Named, function: Option<&Logical>, layout: &Layout) -> String {
+    let Some(logical) = function.filter(|f| !f.function.is_empty()) else { return place(frame, layout) };
+    match (&logical.file, logical.line) {
+        (Some(file), Some(line)) => format!("{} ({file}:{line})", logical.function),
+        _ => logical.function.clone(),
+    }
+}

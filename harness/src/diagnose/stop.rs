@@ -1,0 +1,153 @@
+//! Stops every thread of a process and lets them go again whatever happens: `PTRACE_SEIZE` + `PTRACE_INTERRUPT`, never
+//! `SIGSTOP`, so that neither the target nor its parent notices.
+
+use super::SampleError;
+use super::proc::{self, Task};
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+/// A thread in an uninterruptible sleep does not stop; after this long it is left out.
+const STOP_BUDGET: Duration = Duration::from_millis(500);
+
+/// A process whose threads stand still. Dropping it resumes them.
+///
+/// The kernel accepts requests only from the thread that attached, so it must stay on one thread; when that thread ends,
+/// by panic or by `SIGKILL`, the kernel detaches and resumes the target.
+pub(super) struct Stopped {
+    threads: BTreeMap<i32, Standing>,
+    /// Threads that could not be stopped, and why.
+    pub(super) missed: Vec<(i32, String)>,
+    /// When the first thread was told to stop.
+    pub(super) since: Instant,
+    _not_send: std::marker::PhantomData<*const ()>,
+}
+
+/// One stopped thread.
+struct Standing {
+    /// What `/proc` said about it before the stop.
+    task: Task,
+    /// The signal it was about to receive, to be handed over when it is let go; 0 for none.
+    signal: i32,
+}
+
+/// `ptrace` for requests that take two plain numbers.
+fn request(request: libc::c_uint, tid: i32, address: usize, data: usize) -> io::Result<()> {
+    // SAFETY: callers pass requests whose arguments are numbers or pointers to live values of the right type.
+    let result = unsafe { libc::ptrace(request, tid, address, data) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether the thread stands, and if so which signal it was about to receive.
+fn standing_signal(tid: i32) -> io::Result<i32> {
+    // SAFETY: siginfo_t is plain data for which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // Succeeds only on a stopped tracee. Asked instead of waitpid, because another thread of this process may wait for
+    // the same child and must not see, or lose, its exit.
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info) as usize)?;
+    // Our own interrupt and a job-control stop carry the event in the upper byte; both end without a signal, and the
+    // kernel puts a thread of a stopped process back into its job-control stop.
+    let event = info.si_code >> 8 == libc::PTRACE_EVENT_STOP;
+    Ok(if event { 0 } else { info.si_signo })
+}
+
+impl Stopped {
+    /// Stops every thread of `pid`. Threads started meanwhile are stopped too: the list is read until it holds nothing new.
+    pub(super) fn new(pid: i32) -> Result<Stopped, SampleError> {
+        let since = Instant::now();
+        let mut stopped =
+            Stopped { threads: BTreeMap::new(), missed: Vec::new(), since, _not_send: std::marker::PhantomData };
+        loop {
+            let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
+            let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
+            if new.is_empty() {
+                break;
+            }
+            // First read, then stop: `state` and `wchan` of a stopped thread tell of the stop. Reading all before
+            // stopping any keeps the slow part out of the stop.
+            let tasks: Vec<(i32, Task)> = new.into_iter().map(|tid| (tid, proc::task(pid, tid))).collect();
+            if stopped.threads.is_empty() {
+                stopped.since = Instant::now();
+            }
+            let deadline = stopped.since + STOP_BUDGET;
+            let mut pending = Vec::new();
+            for (tid, task) in tasks {
+                let seized =
+                    request(libc::PTRACE_SEIZE, tid, 0, 0).and_then(|()| request(libc::PTRACE_INTERRUPT, tid, 0, 0));
+                match seized {
+                    Ok(()) => pending.push((tid, task)),
+                    Err(e) if e.raw_os_error() == Some(libc::ESRCH) => stopped.missed.push((tid, "it ended".into())),
+                    Err(e) => stopped.missed.push((tid, e.to_string())),
+                }
+            }
+            stopped.await_all(pending, deadline);
+        }
+        if stopped.threads.is_empty() {
+            return Err(refusal(pid));
+        }
+        Ok(stopped)
+    }
+
+    fn knows(&self, tid: i32) -> bool {
+        self.threads.contains_key(&tid) || self.missed.iter().any(|(missed, _)| *missed == tid)
+    }
+
+    fn await_all(&mut self, mut pending: Vec<(i32, Task)>, deadline: Instant) {
+        let mut rounds = 0u32;
+        while !pending.is_empty() {
+            pending.retain_mut(|(tid, task)| match standing_signal(*tid) {
+                Ok(signal) => {
+                    self.threads.insert(*tid, Standing { task: std::mem::take(task), signal });
+                    false
+                }
+                // "Not stopped yet" and "gone" are the same error: a vanished thread is dropped at the deadline, or as
+                // soon as signalling it fails.
+                // SAFETY: signal 0 only asks whether the thread exists.
+                Err(_) => unsafe { libc::syscall(libc::SYS_tkill, *tid, 0) == 0 },
+            });
+            if Instant::now() > deadline {
+                self.missed.extend(pending.drain(..).map(|(tid, task)| {
+                    (tid, format!("it did not stop within {} ms (state {})", STOP_BUDGET.as_millis(), task.state))
+                }));
+            }
+            rounds += 1;
+            // There is no event to block on that another waiter of this process could not take away.
+            if rounds > 100 {
+                std::thread::sleep(Duration::from_micros(50));
+            } else {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// The stopped threads and what `/proc` said about them before the stop, ascending by tid.
+    pub(super) fn threads(&self) -> impl Iterator<Item = (i32, &Task)> {
+        self.threads.iter().map(|(tid, standing)| (*tid, &standing.task))
+    }
+
+    /// The registers of a stopped thread.
+    pub(super) fn registers(&self, tid: i32) -> io::Result<libc::user_regs_struct> {
+        // SAFETY: user_regs_struct is plain data for which all zeroes is a value.
+        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+        request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as usize)?;
+        Ok(registers)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        for (tid, standing) in &self.threads {
+            // A failure means that the thread was killed meanwhile: there is nothing left to resume.
+            let _ = request(libc::PTRACE_DETACH, *tid, 0, standing.signal as usize);
+        }
+    }
+}
+
+/// Why not a single thread could be stopped.
+fn refusal(pid: i32) -> SampleError {
+    match proc::tracer(pid) {
+        Some(tracer) => SampleError::Traced { pid, tracer },
+        None if proc::threads(pid).is_err() => SampleError::NoSuchProcess { pid },
+        None => SampleError::NotPermitted { pid },
+    }
+}

@@ -1,0 +1,172 @@
+//! Names for code addresses: the symbol table for the physical function, DWARF for what was inlined into it.
+
+use super::image::{Image, Mapped};
+use addr2line::Context;
+use gimli::{EndianArcSlice, LittleEndian};
+use object::{Object, ObjectSection};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// One logical frame: a function, or a function that was inlined into the next one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Logical {
+    /// Demangled; empty if there is no name.
+    pub(super) function: String,
+    /// `crate-version/src/…`.
+    pub(super) file: Option<String>,
+    pub(super) line: Option<u32>,
+    pub(super) inlined: bool,
+    /// The name with its generic arguments, where DWARF knows them and the symbol table does not: `lock<app::State>`.
+    pub(super) generic: Option<String>,
+}
+
+type Dwarf = Context<EndianArcSlice<LittleEndian>>;
+
+/// Names are untrusted input and may be of any length.
+const MAX_NAME: usize = 2000;
+/// Inlined functions at one address.
+const MAX_INLINES: usize = 64;
+
+/// What is known about the names of one file; filled on demand, kept for the life of the engine.
+#[derive(Default)]
+pub(super) struct Names {
+    dwarf: OnceLock<Option<Mutex<Dwarf>>>,
+    frames: Mutex<HashMap<u64, Arc<[Logical]>>>,
+    functions: Mutex<HashMap<u64, Arc<str>>>,
+}
+
+/// The logical frames at a runtime address, innermost first; the last is the physical function. Never empty.
+pub(super) fn frames(module: &Mapped, address: u64) -> Arc<[Logical]> {
+    let address = address.wrapping_sub(module.bias);
+    let cache = &module.image.names.frames;
+    if let Some(known) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
+        return known.clone();
+    }
+    let found: Arc<[Logical]> = look_up(&module.image, address).into();
+    cache.lock().unwrap_or_else(PoisonError::into_inner).insert(address, found.clone());
+    found
+}
+
+fn look_up(image: &Image, address: u64) -> Vec<Logical> {
+    let mut frames = inlined(image, address);
+    let symbol = image.symbol(address, true).map(|(_, name)| demangle(name));
+    match (frames.last_mut(), symbol) {
+        // Line tables alone give bare names (`gather`): for the physical function the symbol table knows the path.
+        (Some(physical), Some(name)) => {
+            let described = std::mem::replace(&mut physical.function, name);
+            physical.generic = described.contains('<').then_some(described);
+        }
+        (Some(_), None) => {}
+        (None, name) => frames.push(Logical { function: name.unwrap_or_default(), ..Logical::default() }),
+    }
+    frames
+}
+
+/// The frames that DWARF knows of, innermost first.
+fn inlined(image: &Image, address: u64) -> Vec<Logical> {
+    let Some(dwarf) = image.names.dwarf.get_or_init(|| load(image).map(Mutex::new)) else { return Vec::new() };
+    let dwarf = dwarf.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut frames = Vec::new();
+    let Ok(mut found) = dwarf.find_frames(address).skip_all_loads() else { return frames };
+    while let Ok(Some(frame)) = found.next() {
+        if frames.len() >= MAX_INLINES {
+            break;
+        }
+        let function = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(|name| demangle(&name)));
+        let (file, line) = frame.location.map_or((None, None), |l| (l.file.map(shorten), l.line));
+        // A frame without a function is a line of a unit whose functions are not described.
+        let function = function.unwrap_or_default();
+        let generic = function.contains('<').then(|| function.clone());
+        frames.push(Logical { function, file, line, inlined: true, generic });
+    }
+    if let Some(physical) = frames.last_mut() {
+        physical.inlined = false;
+    }
+    frames
+}
+
+fn load(image: &Image) -> Option<Dwarf> {
+    let file = object::File::parse(image.bytes()).ok()?;
+    file.section_by_name(".debug_info")?;
+    let dwarf = gimli::Dwarf::load(|id| -> Result<_, gimli::Error> {
+        let data = file.section_by_name(id.name()).and_then(|section| section.uncompressed_data().ok());
+        Ok(EndianArcSlice::new(Arc::from(data.as_deref().unwrap_or_default()), LittleEndian))
+    });
+    Context::from_dwarf(dwarf.ok()?).ok()
+}
+
+/// The demangled name of the function that starts at, or covers, a runtime address; empty if there is none.
+pub(super) fn function(module: &Mapped, address: u64) -> Arc<str> {
+    let address = address.wrapping_sub(module.bias);
+    let mut cache = module.image.names.functions.lock().unwrap_or_else(PoisonError::into_inner);
+    cache
+        .entry(address)
+        .or_insert_with(|| module.image.symbol(address, true).map_or_else(|| "".into(), |(_, n)| demangle(n).into()))
+        .clone()
+}
+
+/// Demangles without the hash; anything that is no Rust symbol stays as it is. Bounded in length.
+pub(super) fn demangle(name: &str) -> String {
+    let mut bounded = Bounded(String::new());
+    // Stops with an error at the bound, which is the point.
+    let _ = std::fmt::Write::write_fmt(&mut bounded, format_args!("{:#}", rustc_demangle::demangle(name)));
+    bounded.0
+}
+
+struct Bounded(String);
+
+impl std::fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        if self.0.len() + text.len() > MAX_NAME {
+            return Err(std::fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+/// Makes `crate-version/src/file.rs` of a compiler's path: no directory of the machine it was built on.
+pub(super) fn shorten(path: &str) -> String {
+    let path = path.get(..MAX_NAME).unwrap_or(path);
+    for root in ["/src/", "/tests/", "/examples/", "/benches/"] {
+        if let Some(at) = path.rfind(root) {
+            let krate = path[..at].rsplit('/').next().unwrap_or_default();
+            return format!("{krate}{}", &path[at..]);
+        }
+    }
+    if let Some(root) = ["src/", "tests/", "examples/", "benches/"].iter().find(|root| path.starts_with(**root)) {
+        return format!("{root}{}", &path[root.len()..]);
+    }
+    let mut last: Vec<&str> = path.rsplit('/').take(2).collect();
+    last.reverse();
+    last.join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_keep_the_crate_and_lose_the_machine() {
+        for (long, short) in [
+            (
+                "/root/.cargo/registry/src/index-1/prometheus-0.14.0/src/registry.rs",
+                "prometheus-0.14.0/src/registry.rs",
+            ),
+            ("/rustc/abc/library/std/src/sys/sync/mutex/futex.rs", "std/src/sys/sync/mutex/futex.rs"),
+            ("/home/a/project/harness/tests/diagnose.rs", "harness/tests/diagnose.rs"),
+            ("scenarios/src/main.rs", "scenarios/src/main.rs"),
+            ("src/main.rs", "src/main.rs"),
+            ("/x/target/debug/build/y-1/out/gen.rs", "out/gen.rs"),
+            ("./nptl/pthread_create.c", "nptl/pthread_create.c"),
+        ] {
+            assert_eq!(shorten(long), short);
+        }
+    }
+
+    #[test]
+    fn a_name_without_end_is_cut() {
+        assert!(demangle(&"a".repeat(1 << 20)).len() <= MAX_NAME);
+        assert_eq!(demangle("_ZN3foo3bar17h0123456789abcdefE"), "foo::bar");
+    }
+}

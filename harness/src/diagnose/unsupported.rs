@@ -1,0 +1,21 @@
+//! The engine where it cannot look into processes: it says so.
+
+use super::SampleError;
+use crate::model::{Explained, Gap, Snapshot};
+
+/// See [`super::Engine`].
+#[derive(Default)]
+pub(super) struct Live;
+
+impl Live {
+    pub(super) fn sample(&self, _pid: i32) -> Result<Snapshot, SampleError> {
+        Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
+    }
+
+    pub(super) fn explain(&self, _first: Option<&Snapshot>, second: &mut Snapshot, _live: bool) -> Explained {
+        let why = format!("this build is for {} on {}", std::env::consts::OS, std::env::consts::ARCH);
+        let mut gaps = second.gaps.clone();
+        gaps.push(Gap { what: "stacks, waits and holders of locks".into(), why, uncovers: true });
+        Explained { samples: 1, gaps, ..Explained::default() }
+    }
+}

@@ -1,0 +1,282 @@
+//! What each thread waits for: locks by address, and everything else by system call and frames.
+
+use super::image::Layout;
+use super::memory::Memory;
+use super::rules::{self, Pattern};
+use super::stacks::{self, Stack};
+use super::syscalls;
+use super::walk::{Lock, Walker};
+use crate::model::{Mode, Provenance, ResourceKind, Snapshot};
+use std::collections::HashMap;
+
+/// What identifies the thing waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// A lock, by address.
+    Lock(u64),
+    /// A futex that is no lock, by address.
+    Event(u64),
+    /// A file, by descriptor.
+    File(i32),
+    /// Something that only this thread waits for.
+    Own(i32),
+}
+
+/// One thread's wait.
+#[derive(Clone, Debug)]
+pub(super) struct Wait {
+    /// Index of the thread.
+    pub(super) thread: usize,
+    pub(super) key: Key,
+    pub(super) kind: ResourceKind,
+    pub(super) mode: Mode,
+    pub(super) provenance: Provenance,
+    /// The first frame that is not lock code: the one that wants the lock.
+    pub(super) acquirer: usize,
+    /// The writer owns the writer bit and waits for the readers to leave: it goes before all later comers.
+    pub(super) queued: bool,
+    pub(super) site: String,
+    /// What people call it, for things that are no lock.
+    pub(super) name: String,
+}
+
+/// What a wait on a futex that is no lock is, by the frames above it; the first match wins.
+const EVENTS: &[(Pattern, &str)] = &[
+    (
+        Pattern { path: "tokio::runtime::blocking::pool::Inner::run", file: "tokio-", name: "wait_for_task" },
+        "work for the blocking pool",
+    ),
+    (
+        Pattern {
+            path: "tokio::runtime::scheduler::multi_thread::park",
+            file: "src/runtime/scheduler/multi_thread/park.rs",
+            name: "",
+        },
+        "work for the runtime",
+    ),
+    (Pattern { path: "tokio::runtime::park", file: "src/runtime/park.rs", name: "" }, "a future in block_on"),
+    (Pattern { path: "std::thread::lifecycle::JoinInner", file: "std/src/thread/", name: "join" }, "end of a thread"),
+    (Pattern { path: "std::thread::JoinHandle", file: "std/src/thread/", name: "scope" }, "end of a thread"),
+    (Pattern { path: "pthread_join", file: "", name: "" }, "end of a thread"),
+    (Pattern { path: "std::sync::mpmc", file: "std/src/sync/mpmc/", name: "recv" }, "message on a channel"),
+    (Pattern { path: "", file: "std/src/sync/mpmc/", name: "send" }, "room in a channel"),
+    (Pattern { path: "std::sync::mpsc", file: "std/src/sync/mpsc", name: "" }, "message on a channel"),
+    (Pattern { path: "crossbeam_channel", file: "crossbeam-channel-", name: "" }, "message on a channel"),
+    (Pattern { path: "flume::", file: "flume-", name: "" }, "message on a channel"),
+    (Pattern { path: "std::sync::barrier", file: "std/src/sync/barrier.rs", name: "" }, "other threads at a barrier"),
+    (Pattern { path: "std::sys::sync::once", file: "std/src/sys/sync/once/", name: "" }, "one-time initialisation"),
+    (Pattern { path: "parking_lot::once", file: "parking_lot-0.12", name: "call_once" }, "one-time initialisation"),
+    (Pattern { path: "futures_executor", file: "futures-executor-", name: "" }, "a future in block_on"),
+    (Pattern { path: "ondvar", file: "/condvar", name: "" }, "condition variable"),
+    (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, "unpark"),
+    (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, "unpark"),
+];
+
+/// Reads the waits of all threads.
+pub(super) fn find(snapshot: &Snapshot, stacks: &[Stack<'_>], memory: &Memory<'_>, walker: &Walker<'_>) -> Vec<Wait> {
+    let parked: HashMap<u64, _> = snapshot.parked.iter().map(|p| (p.thread_data.wrapping_add(32), p)).collect();
+    let finder = Finder { snapshot, memory, walker, layout: walker.layout };
+    stacks
+        .iter()
+        .enumerate()
+        .filter_map(|(thread, stack)| {
+            let call = stack.raw.syscall?;
+            let futex = syscalls::futex_wait(call).or_else(|| restarted_futex(stack, call));
+            match futex {
+                Some(address) => Some(match parked.get(&address) {
+                    Some(entry) => finder.parked(thread, stack, address, entry.key, entry.token),
+                    None => finder.futex(thread, stack, address),
+                }),
+                None => Some(finder.other(thread, stack, call)),
+            }
+        })
+        .collect()
+}
+
+/// A futex wait with a timeout that an earlier stop interrupted: the kernel has forgotten its number, the arguments stand.
+fn restarted_futex(stack: &Stack<'_>, (number, arguments): (i64, [u64; 6])) -> Option<u64> {
+    let leaf = stack.frames.first()?;
+    let futex = leaf.names.iter().any(|f| f.function == "syscall" || f.function.contains("futex"));
+    (number == syscalls::RESTART && futex).then(|| syscalls::futex_wait((syscalls::FUTEX, arguments))).flatten()
+}
+
+struct Finder<'a> {
+    snapshot: &'a Snapshot,
+    memory: &'a Memory<'a>,
+    walker: &'a Walker<'a>,
+    layout: &'a Layout,
+}
+
+impl Finder<'_> {
+    /// A thread in parking_lot's table.
+    fn parked(&self, thread: usize, stack: &Stack<'_>, futex: u64, key: u64, token: u64) -> Wait {
+        let lock = key & !1;
+        let (kind, mode) = match token {
+            16 => (ResourceKind::ParkingLotRwLock, Mode::Read),
+            8 => (ResourceKind::ParkingLotRwLock, Mode::Write),
+            20 => (ResourceKind::ParkingLotRwLock, Mode::Upgradable),
+            // A condition variable parks with the same token; a lock's thread is inside the lock's code.
+            0 if !inside(stack, "ondvar") => {
+                // A writer that drains readers, or upgrades, parks on the lock's address + 1 without a token.
+                if key & 1 == 1 {
+                    (ResourceKind::ParkingLotRwLock, Mode::Write)
+                } else {
+                    (ResourceKind::ParkingLotMutex, Mode::Exclusive)
+                }
+            }
+            _ => return self.event(thread, stack, futex),
+        };
+        let queued = key & 1 == 1 && mode == Mode::Write;
+        self.lock(thread, stack, Lock { address: lock, kind }, mode, queued)
+    }
+
+    /// A thread in a futex wait that parking_lot knows nothing of.
+    fn futex(&self, thread: usize, stack: &Stack<'_>, address: u64) -> Wait {
+        let at = |mutex: &str, function: &str| {
+            stack.frames.iter().take(8).any(|frame| {
+                frame.names.iter().any(|f| {
+                    f.function.contains(function)
+                        && (f.function.contains(mutex)
+                            || f.file.as_ref().is_some_and(|file| file.contains(&format!("std/src/sys/sync/{mutex}"))))
+                })
+            })
+        };
+        if at("mutex", "lock_contended") {
+            let lock = Lock { address, kind: ResourceKind::StdMutex };
+            return self.lock(thread, stack, lock, Mode::Exclusive, false);
+        }
+        if at("rwlock", "read_contended") {
+            return self.lock(thread, stack, Lock { address, kind: ResourceKind::StdRwLock }, Mode::Read, false);
+        }
+        if at("rwlock", "write_contended") {
+            let lock = Lock { address: address.wrapping_sub(4), kind: ResourceKind::StdRwLock };
+            const WRITERS_WAITING: u64 = 1 << 31;
+            let queued = self.memory.word(lock.address).is_some_and(|word| word & WRITERS_WAITING != 0);
+            return self.lock(thread, stack, lock, Mode::Write, queued);
+        }
+        if self.is_nameless_mutex(stack, address) {
+            let lock = Lock { address, kind: ResourceKind::StdMutex };
+            return self.lock(thread, stack, lock, Mode::Exclusive, false);
+        }
+        self.event(thread, stack, address)
+    }
+
+    /// In an executable without symbols: the code that waits goes on to take a `std::sync::Mutex` at this address.
+    fn is_nameless_mutex(&self, stack: &Stack<'_>, address: u64) -> bool {
+        let lock = Lock { address, kind: ResourceKind::StdMutex };
+        let own: Vec<_> = stack.frames.iter().filter(|frame| !frame.system).take(3).collect();
+        own.first().is_some_and(|frame| frame.physical().function.is_empty())
+            && matches!(self.memory.word(address).map(|word| word as u32), Some(1 | 2))
+            && own.iter().any(|frame| {
+                let outlook = self.walker.outlook(&frame.frame, lock, &[]);
+                outlook.locks_first && outlook.held.is_empty()
+            })
+    }
+
+    fn lock(&self, thread: usize, stack: &Stack<'_>, lock: Lock, mode: Mode, queued: bool) -> Wait {
+        let acquirer = self.acquirer(stack, lock, mode);
+        let site = stack.frames.get(acquirer).map(|frame| stacks::site(frame, frame.user(), self.layout));
+        Wait {
+            thread,
+            key: Key::Lock(lock.address),
+            kind: lock.kind,
+            mode,
+            provenance: Provenance::Read,
+            acquirer,
+            queued,
+            site: site.unwrap_or_default(),
+            name: String::new(),
+        }
+    }
+
+    /// The innermost frame that is not part of the lock.
+    fn acquirer(&self, stack: &Stack<'_>, lock: Lock, mode: Mode) -> usize {
+        let mut nameless = false;
+        for (index, frame) in stack.frames.iter().enumerate() {
+            if frame.physical().function.is_empty() && !frame.system {
+                nameless = true;
+                // Without names: lock code takes the lock or loops, the acquirer goes on to release it.
+                let outlook = self.walker.outlook(&frame.frame, lock, &[]);
+                if outlook.held.iter().any(|release| release.mode == mode) {
+                    return index;
+                }
+            } else if !frame.is_lock_code() {
+                return index;
+            }
+        }
+        if nameless { 1.min(stack.frames.len().saturating_sub(1)) } else { 0 }
+    }
+
+    /// A futex that is no lock.
+    fn event(&self, thread: usize, stack: &Stack<'_>, address: u64) -> Wait {
+        // What lies behind the application's own frame says where the thread came from, not what it waits for.
+        let end = stack.application().map_or(stack.frames.len(), |(index, _)| index + 1);
+        let frames = || stack.frames[..end].iter().flat_map(|frame| frame.names.iter());
+        let rule = EVENTS.iter().find(|(pattern, _)| frames().any(|f| rules::any(&[*pattern], f)));
+        let (kind, what) = rule.map_or((ResourceKind::Unknown, "a futex"), |(_, what)| (ResourceKind::Channel, *what));
+        let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
+        self.named(
+            thread,
+            stack,
+            Key::Event(address),
+            kind,
+            what.to_owned(),
+            Provenance::Inferred { rule: rule.into() },
+        )
+    }
+
+    /// Any other blocking call.
+    fn other(&self, thread: usize, stack: &Stack<'_>, call: (i64, [u64; 6])) -> Wait {
+        let (number, _) = call;
+        let tid = stack.raw.tid;
+        let (mut kind, doing) = syscalls::waits_for(number);
+        let fd = syscalls::descriptor(call);
+        let mut what = match fd {
+            Some(fd) => match self.snapshot.files.get(&fd) {
+                Some(file) => format!("{doing} {file}"),
+                None => format!("{doing} file descriptor {fd}"),
+            },
+            None => doing.to_owned(),
+        };
+        let sleeping = number == syscalls::RESTART && inside(stack, "nanosleep");
+        if sleeping || syscalls::is_plain_sleep(call) {
+            (kind, what) = (ResourceKind::Sleep, "sleep".to_owned());
+        } else if number == syscalls::RESTART && inside(stack, "poll") {
+            (kind, what) = (ResourceKind::Io, "poll of files".to_owned());
+        }
+        let key = fd.map_or(Key::Own(tid), Key::File);
+        self.named(thread, stack, key, kind, what, Provenance::Read)
+    }
+
+    fn named(
+        &self,
+        thread: usize,
+        stack: &Stack<'_>,
+        key: Key,
+        kind: ResourceKind,
+        what: String,
+        provenance: Provenance,
+    ) -> Wait {
+        let user = stack.application();
+        let (acquirer, site) = match user {
+            Some((index, function)) => (index, stacks::site(&stack.frames[index], Some(function), self.layout)),
+            None => {
+                (0, stack.frames.first().map(|f| stacks::site(f, f.names.first(), self.layout)).unwrap_or_default())
+            }
+        };
+        let name = match user {
+            Some(_) => format!("{what} in {site}"),
+            None => what,
+        };
+        Wait { thread, key, kind, mode: Mode::Event, provenance, acquirer, queued: false, site, name }
+    }
+}
+
+/// Whether one of the innermost functions has this in its name.
+fn inside(stack: &Stack<'_>, part: &str) -> bool {
+    stack.frames.iter().take(9).flat_map(|frame| frame.names.iter()).any(|f| {
+        rules::is_lock_code(f) && f.function.contains(part)
+            || f.function.contains(part) && f.file.is_none()
+            || f.file.as_ref().is_some_and(|file| file.contains(part) && rules::is_lock_code(f))
+    })
+}

@@ -1,0 +1,364 @@
+//! The live engine against a service that really hangs: this test executes itself as the target.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+#[path = "fixtures/service.rs"]
+mod service;
+
+use gatherlock::diagnose::Engine;
+use gatherlock::model::{Explained, Mode, Provenance, Relation, ResourceKind, Snapshot};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+const CASE: &str = "GATHERLOCK_TEST_CASE";
+static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
+
+/// Not a test: what the tests start as their target.
+#[test]
+#[ignore = "the target process of the other tests"]
+fn target() {
+    if let Ok(case) = std::env::var(CASE) {
+        service::run(&case);
+    }
+}
+
+struct Target {
+    child: Child,
+    _scrape: TcpStream,
+}
+
+impl Target {
+    fn start(case: &str) -> Target {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "target", "--ignored", "--nocapture", "--test-threads=1"]);
+        command.env(CASE, case).stdout(Stdio::piped()).stdin(Stdio::null());
+        // SAFETY: prctl is async-signal-safe.
+        unsafe {
+            command.pre_exec(|| {
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+                Ok(())
+            });
+        }
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let port = out.lines().map_while(Result::ok).find_map(|l| l.strip_prefix("port ").map(str::to_owned)).unwrap();
+        let mut scrape = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        Target { child, _scrape: scrape }
+    }
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+    /// Samples until two samples in a row show what `done` wants, or for half a minute; then what they showed last.
+    fn explained(&self, done: impl Fn(&Explained) -> bool) -> (Snapshot, Snapshot, Explained) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let mut first = ENGINE.sample(self.pid()).unwrap();
+        loop {
+            // Time between two samples: what is compared is whether threads moved meanwhile.
+            std::thread::sleep(Duration::from_millis(30));
+            let mut second = ENGINE.sample(self.pid()).unwrap();
+            let explained = ENGINE.explain(Some(&first), &mut second, true);
+            if done(&explained) || Instant::now() > deadline {
+                return (first, second, explained);
+            }
+            first = second;
+        }
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The edges of locks and spins as lines, sorted: who does what to which resource, and how sure that is.
+fn lock_edges(explained: &Explained) -> Vec<String> {
+    let mut lines = Vec::new();
+    for edge in &explained.edges {
+        let resource = explained.resources.iter().find(|r| r.id == edge.resource).unwrap();
+        if !resource.kind.is_lock() && resource.kind != ResourceKind::SpinWord {
+            continue;
+        }
+        let thread = explained.threads.iter().find(|t| t.tid == edge.thread).unwrap();
+        let who = if thread.serves_request { "request" } else { thread.name.as_str() };
+        let verb = match edge.relation {
+            Relation::Holds => "holds",
+            Relation::Waits => "waits for",
+            Relation::Queued => "is queued for",
+        };
+        let sure = match (&edge.provenance, edge.relation, edge.count_agrees) {
+            (Provenance::Walked, Relation::Holds, Some(true))
+            | (Provenance::Read, Relation::Waits | Relation::Queued, None) => "",
+            _ => " (uncertain)",
+        };
+        let moved = if edge.stable { "" } else { " (moved)" };
+        // Unoptimised code does not inline parking_lot's functions, and only those carry the type of what it protects.
+        let untyped = cfg!(debug_assertions) && resource.name.starts_with("lock taken in diagnose::service::");
+        let name = if untyped { "(app)" } else { resource.name.as_str() };
+        lines.push(format!("{who} {verb} {} {name} {}{sure}{moved}", resource.kind.word(), edge.mode.word()));
+    }
+    lines.sort();
+    lines
+}
+
+/// Starts the case and demands exactly these edges of locks, each unchanged in two samples and accounted for.
+fn expect(case: &str, edges: &[&str]) -> (Target, Snapshot, Snapshot, Explained) {
+    let target = Target::start(case);
+    let (first, second, explained) = target.explained(|explained| lock_edges(explained) == edges);
+    assert_eq!(lock_edges(&explained), edges, "{case}: gaps {:#?}", explained.gaps);
+    (target, first, second, explained)
+}
+
+/// What a lock of the application is called.
+macro_rules! app {
+    ($name:literal) => {
+        if cfg!(debug_assertions) { "(app)" } else { $name }
+    };
+}
+
+const REGISTRY: &str = "parking_lot::RwLock prometheus Registry #1";
+
+#[test]
+fn registering_in_collect_is_a_self_wait() {
+    let (_target, _, _, explained) = expect(
+        "register-in-collect",
+        &[
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request is queued for {REGISTRY} WRITE"),
+            &format!("request waits for {REGISTRY} WRITE"),
+        ],
+    );
+    let wait = explained.edges.iter().find(|e| e.relation == Relation::Waits && e.mode == Mode::Write).unwrap();
+    let site = wait.site.as_deref().unwrap();
+    assert!(site.starts_with("prometheus::registry::Registry::register"), "{site}");
+    assert!(!site.contains("(/"), "{site} names a directory of this machine");
+}
+
+#[test]
+fn gathering_in_collect_waits_for_the_queued_writer() {
+    let (_target, _, _, explained) = expect(
+        "gather-in-collect",
+        &[
+            &format!("late-register is queued for {REGISTRY} WRITE"),
+            &format!("late-register waits for {REGISTRY} WRITE"),
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request waits for {REGISTRY} READ"),
+        ],
+    );
+    let queued = explained.edges.iter().find(|e| e.relation == Relation::Queued).unwrap();
+    assert_eq!(queued.note.as_deref(), Some("a queued writer goes first"));
+}
+
+#[test]
+fn ab_ba_over_a_parking_lot_mutex() {
+    expect(
+        "ab-ba-parking-lot",
+        &[
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request waits for parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+            &format!("session-open holds parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+            &format!("session-open is queued for {REGISTRY} WRITE"),
+            &format!("session-open waits for {REGISTRY} WRITE"),
+        ],
+    );
+}
+
+/// The edges of an AB-BA deadlock over a `std` mutex.
+fn ab_ba_std() -> Vec<String> {
+    vec![
+        format!("request holds {REGISTRY} READ"),
+        "request waits for std::sync::Mutex Mutex<Inventory> LOCK".into(),
+        "session-open holds std::sync::Mutex Mutex<Inventory> LOCK".into(),
+        format!("session-open is queued for {REGISTRY} WRITE"),
+        format!("session-open waits for {REGISTRY} WRITE"),
+    ]
+}
+
+#[test]
+fn ab_ba_over_a_std_mutex() {
+    let edges = ab_ba_std();
+    expect("ab-ba-std", &edges.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn whoever_merely_refers_to_a_mutex_does_not_hold_it() {
+    let edges = ab_ba_std();
+    expect("bystander", &edges.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_cycle_of_three_over_both_kinds_of_mutex() {
+    expect(
+        "three-party",
+        &[
+            &format!("cache-owner holds parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+            "cache-owner waits for std::sync::Mutex Mutex<Inventory> LOCK",
+            "index-owner holds std::sync::Mutex Mutex<Inventory> LOCK",
+            &format!("index-owner is queued for {REGISTRY} WRITE"),
+            &format!("index-owner waits for {REGISTRY} WRITE"),
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request waits for parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+        ],
+    );
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "the walk does not follow the moves of unoptimised code yet")]
+fn a_std_mutex_locked_twice_by_one_function() {
+    expect(
+        "std-mutex-twice",
+        &[
+            "request holds std::sync::Mutex Mutex<Inventory> LOCK",
+            "request waits for std::sync::Mutex Mutex<Inventory> LOCK",
+        ],
+    );
+}
+
+const MAP: &str = if cfg!(debug_assertions) {
+    "parking_lot::RwLock (app)"
+} else {
+    "parking_lot::RwLock RwLock<HashMap<u64, u64, RandomState, Global>>"
+};
+
+#[test]
+fn two_guards_in_one_expression_write_then_read() {
+    expect("write-then-read", &[&format!("request holds {MAP} WRITE"), &format!("request waits for {MAP} READ")]);
+}
+
+#[test]
+fn two_guards_in_one_expression_read_then_write() {
+    expect(
+        "read-then-write",
+        &[
+            &format!("request holds {MAP} READ"),
+            &format!("request is queued for {MAP} WRITE"),
+            &format!("request waits for {MAP} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn a_read_guard_in_a_handlers_future() {
+    expect(
+        "guard-in-handler-future",
+        &[
+            &format!("tokio-rt-worker holds {MAP} READ"),
+            &format!("tokio-rt-worker waits for {MAP} READ"),
+            &format!("writer is queued for {MAP} WRITE"),
+            &format!("writer waits for {MAP} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn the_official_clients_registry_behind_a_std_rwlock() {
+    expect(
+        "client-registry-cycle",
+        &[
+            "late-register holds std::sync::Mutex Mutex<u64> LOCK",
+            "late-register is queued for std::sync::RwLock RwLock<Registry> WRITE",
+            "late-register waits for std::sync::RwLock RwLock<Registry> WRITE",
+            "request holds std::sync::RwLock RwLock<Registry> READ",
+            "request waits for std::sync::Mutex Mutex<u64> LOCK",
+        ],
+    );
+}
+
+#[test]
+#[cfg_attr(debug_assertions, ignore = "the walk does not follow the moves of unoptimised code yet")]
+fn the_official_clients_family_asked_twice_in_one_expression() {
+    const FAMILY: &str = "parking_lot::RwLock metrics of a prometheus_client Family";
+    expect(
+        "client-family-twice",
+        &[
+            &format!("tokio-rt-worker holds {FAMILY} READ"),
+            &format!("tokio-rt-worker is queued for {FAMILY} WRITE"),
+            &format!("tokio-rt-worker waits for {FAMILY} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn a_signal_handler_wants_what_the_interrupted_function_holds() {
+    const CHILDREN: &str = "parking_lot::RwLock children of metric vector `requests`";
+    expect(
+        "signal-handler",
+        &[
+            &format!("request waits for {CHILDREN} READ"),
+            &format!("updater holds {CHILDREN} WRITE"),
+            &format!("updater waits for {CHILDREN} READ"),
+        ],
+    );
+}
+
+#[test]
+fn a_frozen_observer_makes_the_collector_spin() {
+    let (_target, _, _, explained) = expect("frozen-observer", &["request waits for spin Histogram `lat` EVENT"]);
+    let [spin] = explained.spins.as_slice() else { panic!("{:?}", explained.spins) };
+    assert!(spin.unchanged, "{spin:?}");
+    let culprit = explained.threads.iter().find(|t| Some(t.tid) == spin.culprit).expect("no culprit");
+    assert_eq!(culprit.name, "observer");
+}
+
+#[test]
+fn a_blocking_pool_thread_that_serves_the_request() {
+    let (_target, _, _, explained) = expect(
+        "offload",
+        &[
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request is queued for {REGISTRY} WRITE"),
+            &format!("request waits for {REGISTRY} WRITE"),
+        ],
+    );
+    let runtime = explained.runtime.unwrap();
+    assert_eq!((runtime.workers, runtime.blocked), (3, 0));
+}
+
+/// Starts the case and demands that the request waits, unchanged, for something of this kind and name that is no lock.
+fn expect_event(case: &str, kind: ResourceKind, name: &str) {
+    let target = Target::start(case);
+    let waits = |explained: &Explained| {
+        let serving: Vec<i32> = explained.threads.iter().filter(|t| t.serves_request).map(|t| t.tid).collect();
+        let mut waits =
+            explained.edges.iter().filter(|e| serving.contains(&e.thread) && e.relation == Relation::Waits && e.stable);
+        waits.find_map(|wait| explained.resources.iter().find(|r| r.id == wait.resource).cloned())
+    };
+    let (_, _, explained) = target.explained(|explained| waits(explained).is_some_and(|r| r.kind == kind));
+    let resource = waits(&explained).expect("the request waits for nothing");
+    assert_eq!(resource.kind, kind, "{resource:?}");
+    assert!(resource.name.contains(name), "{resource:?}");
+    assert_eq!(lock_edges(&explained), Vec::<String>::new());
+}
+
+#[test]
+fn a_silent_tcp_peer_is_named() {
+    expect_event("tcp-read", ResourceKind::Io, "receive from TCP peer 127.0.0.1:");
+}
+
+#[test]
+fn a_channel_without_a_message() {
+    expect_event("channel", ResourceKind::Channel, "message on a channel");
+}
+
+#[test]
+fn a_gate_of_a_condition_variable() {
+    expect_event("condvar-gate", ResourceKind::Channel, "condition variable in diagnose::service::Gate::pass");
+}
+
+#[test]
+fn a_gate_that_is_a_pipe() {
+    expect_event("pipe-gate", ResourceKind::Io, "read from a pipe");
+}
+
+#[test]
+fn a_leaked_guard_is_a_gap_and_no_holder() {
+    let (_target, _, _, explained) =
+        expect("leaked-guard", &["request waits for std::sync::Mutex Mutex<Inventory> LOCK"]);
+    let gap = explained.gaps.iter().find(|gap| gap.what.contains("(lock-1)")).expect("no gap");
+    assert!(gap.uncovers && gap.why.contains("1 holder"), "{gap:?}");
+}
