@@ -233,7 +233,7 @@ mod tests {
             // Not an operation of a std mutex, whatever it looks like.
             (StdMutex, &xadd32, None, Some(0xffff_ffff), Op::Unknown),
         ] {
-            assert_eq!(atomic(kind, i, expected, source), op, "{kind:?} {i} {expected:?} {source:?}");
+            assert_eq!(atomic(kind, i, expected, source), op, "{kind:?} {:?} {expected:?} {source:?}", i.code());
         }
     }
 
