@@ -68,7 +68,6 @@ impl Cell {
     }
 
     /// Which of `outcomes` it is is measured, not promised.
-    #[allow(dead_code, reason = "for the scenarios that measure")]
     pub(crate) fn may(outcomes: impl IntoIterator<Item = Outcome>, because: &str) -> Cell {
         Cell::Expect(Expectation::may(outcomes, because))
     }

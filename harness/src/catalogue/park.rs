@@ -32,7 +32,7 @@ impl LockMemory {
     ///
     /// # Safety
     /// The handle must hold a live pointer to the start of an allocation of the C library's allocator, which is what an
-    /// `Arc` is as long as the program has no `#[global_allocator]`.
+    /// `Arc` is unless a `#[global_allocator]` of the program places it elsewhere.
     pub unsafe fn behind<H>(handle: &H) -> LockMemory {
         assert_eq!(size_of::<H>(), size_of::<usize>(), "the handle is not a single pointer");
         // SAFETY: `H` has the size of a pointer and, as the caller promises, is one.

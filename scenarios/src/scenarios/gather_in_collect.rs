@@ -97,7 +97,7 @@ fn on_prometheus(stage: &Stage, with_writer: bool) -> Result<App, Problem> {
     if !with_writer {
         return Ok(app);
     }
-    // SAFETY: a registry is a single `Arc`, and this program has no global allocator of its own.
+    // SAFETY: a registry is a single `Arc`, and that allocation comes from the C library.
     let lock = unsafe { LockMemory::behind(&registry) };
     let stage = stage.clone();
     Ok(app.volatile("plugin_calls_total").on(Command::Arm, move || {

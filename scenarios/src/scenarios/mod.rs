@@ -14,6 +14,7 @@ pub(crate) mod inc_during_gather;
 pub(crate) mod incident;
 pub(crate) mod lost_updates;
 pub(crate) mod new_series_during_gather;
+pub(crate) mod observer_frozen_mid_observe;
 pub(crate) mod on_0_13;
 pub(crate) mod register_in_collect;
 pub(crate) mod register_storm;

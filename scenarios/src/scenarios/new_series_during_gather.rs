@@ -138,7 +138,7 @@ fn on_prometheus(stage: &Stage) -> Result<App, Problem> {
     vector.with_label_values(&["200"]).counter.inc();
     registry.register(Box::new(HeldVector { vector: vector.clone(), behind: stops.behind.clone() }))?;
     let app = App::new(handlers::routes(stage.setting.variant, registry, stage.deadline()), bump);
-    // SAFETY: a vector is a single `Arc`, and this program has no global allocator of its own.
+    // SAFETY: a vector is a single `Arc`, and that allocation comes from the C library.
     let children = unsafe { LockMemory::behind(&vector) };
     Ok(drive(app, stage, stops, children, move || vector.with_label_values(&["503"]).counter.inc()))
 }
@@ -193,7 +193,7 @@ fn on_official(stage: &Stage) -> Result<App, Problem> {
     writable.register("responses", "Responses", family.clone());
     writable.register_collector(Box::new(OfficialBehind(stops.behind.clone())));
     drop(writable);
-    // SAFETY: the family is a single `Arc`, and this program has no global allocator of its own.
+    // SAFETY: the family is a single `Arc`, and that allocation comes from the C library.
     let children = unsafe { LockMemory::behind(&family) };
     Ok(drive(App::new(routes, bump), stage, stops, children, move || {
         family.get_or_create(&vec![("code", "503")]).0.inc();

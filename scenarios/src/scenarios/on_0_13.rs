@@ -8,6 +8,8 @@ pub(crate) mod gather_in_collect;
 pub(crate) mod gather_in_collect_no_writer;
 #[path = "incident.rs"]
 pub(crate) mod incident;
+#[path = "observer_frozen_mid_observe.rs"]
+pub(crate) mod observer_frozen_mid_observe;
 #[path = "register_in_collect.rs"]
 pub(crate) mod register_in_collect;
 #[path = "register_under_app_lock.rs"]
