@@ -191,7 +191,7 @@ fn in_flight(group: &Group, now: Instant) -> String {
         now.saturating_duration_since(flying.since).as_secs_f64(),
         humantime::format_rfc3339_seconds(flying.since_wall)
     );
-    if let Some(inside) = flying.inside.name() {
+    if let Some(inside) = flying.inside {
         let _infallible = write!(text, ", in the collector of `{}`", inside.escape_debug());
     }
     text

@@ -6,6 +6,8 @@
 
 mod accept;
 mod answer;
+#[cfg(feature = "axum")]
+mod axum;
 mod budget;
 mod clock;
 mod deadline;
@@ -13,6 +15,8 @@ mod endpoint;
 mod flight;
 #[cfg(feature = "gzip")]
 mod gzip;
+#[cfg(feature = "listener")]
+mod listener;
 mod openmetrics;
 mod own;
 mod page;
@@ -20,6 +24,8 @@ mod panic;
 mod source;
 mod sync;
 mod thread;
+#[cfg(feature = "tower")]
+mod tower;
 
 #[cfg(feature = "prometheus")]
 mod gather;
@@ -32,8 +38,12 @@ mod text;
 
 pub use answer::{Answer, Request};
 pub use endpoint::{BuildError, Builder, Endpoint, Scrape};
+#[cfg(feature = "listener")]
+pub use listener::Listener;
 pub use page::{Format, Page};
 pub use source::{Source, SourceError, openmetrics};
+#[cfg(feature = "tower")]
+pub use tower::{Chunks, Response, Service};
 
 #[cfg(feature = "prometheus")]
 pub use gather::{FailedCollector, Gathered};

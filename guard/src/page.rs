@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use std::any::Any;
-use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,8 +24,7 @@ pub struct Page {
     pub(crate) missing: Vec<(String, String)>,
     /// Collectors that ever panicked, and how often.
     pub(crate) panics: Vec<(Arc<str>, u64)>,
-    /// Dropped by the collecting thread once the scrapes have been answered.
-    pub(crate) leftovers: Vec<Box<dyn Any + Send>>,
+    leftovers: Vec<Box<dyn Any + Send>>,
     pub(crate) progress: Arc<Progress>,
 }
 
@@ -74,9 +72,14 @@ impl Page {
         self.missing.push((family.into(), reason.into()));
     }
 
+    /// Hands over something that takes time to drop: it is dropped once the scrapes have been answered.
+    pub fn drop_later(&mut self, leftover: impl Any + Send) {
+        self.leftovers.push(Box::new(leftover));
+    }
+
     /// Says what is being asked now; if it never returns, the refusal names it.
-    pub fn entering(&self, collector: impl Into<Cow<'static, str>>) {
-        self.progress.enter(Inside::Named(collector.into()));
+    pub fn entering(&self, collector: impl Into<Arc<str>>) {
+        self.progress.enter(Some(collector.into()));
     }
 }
 
@@ -112,34 +115,16 @@ pub(crate) struct Progress {
 pub(crate) struct Flying {
     pub(crate) since: Instant,
     pub(crate) since_wall: SystemTime,
-    pub(crate) inside: Inside,
-}
-
-/// Which collector is being asked.
-#[derive(Clone, Default)]
-pub(crate) enum Inside {
-    #[default]
-    Unknown,
-    Named(Cow<'static, str>),
-    Shared(Arc<str>),
-}
-
-impl Inside {
-    pub(crate) fn name(&self) -> Option<&str> {
-        match self {
-            Inside::Unknown => None,
-            Inside::Named(name) => Some(name),
-            Inside::Shared(name) => Some(name),
-        }
-    }
+    /// Which collector is being asked, if it is known.
+    pub(crate) inside: Option<Arc<str>>,
 }
 
 impl Progress {
     pub(crate) fn begin(&self, now: Instant) {
-        self.set(Some(Flying { since: now, since_wall: SystemTime::now(), inside: Inside::Unknown }));
+        self.set(Some(Flying { since: now, since_wall: SystemTime::now(), inside: None }));
     }
 
-    pub(crate) fn enter(&self, inside: Inside) {
+    pub(crate) fn enter(&self, inside: Option<Arc<str>>) {
         if let Some(flying) = self.at.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             flying.inside = inside;
         }

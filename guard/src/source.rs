@@ -82,20 +82,19 @@ mod prometheus_0_14 {
     use super::{Page, Source, SourceError};
     use crate::gather::FailedCollector;
     use crate::order::Orders;
-    use crate::page::Inside;
     use crate::{Registry, text};
     use std::sync::Arc;
 
     impl Source for Registry {
         fn write(&self, page: &mut Page) -> Result<(), SourceError> {
             let progress = Arc::clone(&page.progress);
-            let mut collected = self.collect(&mut |name| progress.enter(Inside::Shared(Arc::clone(name))));
-            progress.enter(Inside::Unknown);
+            let mut collected = self.collect(&mut |name| progress.enter(Some(Arc::clone(name))));
+            progress.enter(None);
             Registry::write(self, &mut collected, page.body());
             page.panics = collected.panics;
             let empty = page.body().is_empty();
             finish(page, empty, &collected.failed)?;
-            page.leftovers.push(Box::new(collected.families));
+            page.drop_later(collected.families);
             Ok(())
         }
     }
@@ -108,7 +107,7 @@ mod prometheus_0_14 {
             text::encode(&families, None, &[], &Orders::default(), page.body(), &mut failed);
             let empty = page.body().is_empty();
             finish(page, empty, &failed)?;
-            page.leftovers.push(Box::new(families));
+            page.drop_later(families);
             Ok(())
         }
     }

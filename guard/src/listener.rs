@@ -1,0 +1,117 @@
+//! A small HTTP server for one endpoint, on threads of its own: it answers although the application's runtime is starved.
+//!
+//! Strict on purpose: HTTP/1.0 and 1.1, one request a connection, a small head, no body, GET and HEAD of one path. Each
+//! connection has a thread for as long as it lasts, their number is bounded, and each phase of a connection has an end.
+
+mod connection;
+
+use crate::endpoint::Endpoint;
+use crate::thread;
+use connection::Limits;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Serves an [`Endpoint`] at `/metrics` on an address of its own, until it is dropped. Dropping closes the port and waits
+/// for nothing; connections that are being answered get their answers.
+///
+/// ```
+/// use gatherlock_guard::{Endpoint, Listener};
+/// use std::io::{Read, Write};
+///
+/// let endpoint = Endpoint::new(|| Ok::<_, std::io::Error>("up 1\n"))?;
+/// let listener = Listener::bind("127.0.0.1:0", &endpoint)?;
+/// let mut stream = std::net::TcpStream::connect(listener.local_addr())?;
+/// stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
+/// let mut answer = String::new();
+/// stream.read_to_string(&mut answer)?;
+/// assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    address: SocketAddr,
+    closed: Arc<AtomicBool>,
+}
+
+/// How many connections are answered at once. Those beyond get 503 at once.
+const CONNECTIONS: usize = 64;
+
+impl Listener {
+    /// Binds the address and starts the accepting thread.
+    ///
+    /// # Errors
+    /// If the address cannot be bound or the thread not started.
+    pub fn bind(address: impl ToSocketAddrs, endpoint: &Endpoint) -> io::Result<Listener> {
+        let socket = TcpListener::bind(address)?;
+        let address = socket.local_addr()?;
+        let closed = Arc::new(AtomicBool::new(false));
+        let listener = Listener { address, closed: Arc::clone(&closed) };
+        let endpoint = endpoint.clone();
+        thread::start("guard-accept".to_string(), move || accept(&socket, &endpoint, &closed))
+            .map_err(io::Error::other)?;
+        Ok(listener)
+    }
+
+    /// Where it listens; of use if the port given was 0.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.closed.store(true, Ordering::SeqCst);
+        // The accepting thread looks at the flag when somebody connects.
+        let ip = match self.address.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ip => ip,
+        };
+        let _woken = TcpStream::connect_timeout(&SocketAddr::new(ip, self.address.port()), Duration::from_millis(500));
+    }
+}
+
+fn accept(socket: &TcpListener, endpoint: &Endpoint, closed: &AtomicBool) {
+    let open = Arc::new(AtomicUsize::new(0));
+    loop {
+        let accepted = socket.accept();
+        if closed.load(Ordering::SeqCst) {
+            return;
+        }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: a short rest keeps this from becoming a busy loop.
+                if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+                    std::thread::park_timeout(Duration::from_millis(50));
+                }
+                continue;
+            }
+        };
+        if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
+            open.fetch_sub(1, Ordering::SeqCst);
+            connection::turn_away(stream);
+            continue;
+        }
+        let slot = Slot(Arc::clone(&open));
+        let endpoint = endpoint.clone();
+        // Without a thread the connection is dropped, and so is its slot.
+        let _started = thread::start("guard-scrape".to_string(), move || {
+            let _slot = slot;
+            connection::serve(stream, &endpoint, Limits::default());
+        });
+    }
+}
+
+/// One of the connections that are answered at once.
+struct Slot(Arc<AtomicUsize>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,174 @@
+//! One connection of the listener: one request, one answer, an end to everything.
+
+use crate::answer::{Answer, Request};
+use crate::endpoint::Endpoint;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+/// What a peer may cost.
+pub(crate) struct Limits {
+    /// Until the whole head of the request is there.
+    pub(crate) head: Duration,
+    /// For the whole answer to be taken.
+    pub(crate) body: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { head: Duration::from_secs(5), body: Duration::from_secs(30) }
+    }
+}
+
+/// The longest head; Prometheus sends about 600 bytes.
+const HEAD: usize = 8192;
+const HEADERS: usize = 64;
+
+/// Reads a request and answers it. What goes wrong with the peer is the peer's to see.
+pub(crate) fn serve(mut stream: TcpStream, endpoint: &Endpoint, limits: Limits) {
+    let mut head = Vec::new();
+    let answer = match read_head(&mut stream, &mut head, limits.head) {
+        Ok(()) => respond(&head, endpoint),
+        Err(Unread::TooLong) => plain(431, "the head of the request is longer than 8 KiB\n"),
+        Err(Unread::TooSlow) => plain(408, "the head of the request took longer than 5 s\n"),
+        Err(Unread::Gone) => return,
+    };
+    let _gone = write(&mut stream, &answer, limits.body).and_then(|()| finish(&mut stream));
+}
+
+/// Answers a connection too many, without waiting for anything it says.
+pub(crate) fn turn_away(mut stream: TcpStream) {
+    let answer = plain(503, "no metrics: 64 connections are being answered already\n");
+    // What does not fit into the socket's buffer at once is not worth waiting for.
+    let sent = stream.set_nonblocking(true).and_then(|()| stream.write_all(&bytes(&answer)));
+    if sent.and_then(|()| stream.shutdown(Shutdown::Write)).is_ok() {
+        // A request that is there already would otherwise reset the connection, and the peer lose the answer.
+        let _rest = stream.read(&mut [0_u8; HEAD]);
+    }
+}
+
+enum Unread {
+    TooLong,
+    TooSlow,
+    Gone,
+}
+
+/// Reads up to the empty line, whatever arrives in whatever pieces.
+fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>, limit: Duration) -> Result<(), Unread> {
+    let end = Instant::now() + limit;
+    let mut chunk = [0_u8; 2048];
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(Unread::TooSlow);
+        }
+        stream.set_read_timeout(Some(left)).map_err(|_| Unread::Gone)?;
+        match stream.read(&mut chunk) {
+            Ok(0) => return Err(Unread::Gone),
+            Ok(count) => {
+                let seen = head.len().saturating_sub(3);
+                head.extend_from_slice(&chunk[..count]);
+                if head.len() > HEAD {
+                    return Err(Unread::TooLong);
+                }
+                if head[seen..].windows(4).any(|window| window == b"\r\n\r\n") {
+                    return Ok(());
+                }
+            }
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {}
+                _ => return Err(Unread::Gone),
+            },
+        }
+    }
+}
+
+fn respond(head: &[u8], endpoint: &Endpoint) -> Answer {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    let mut request = httparse::Request::new(&mut headers);
+    if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
+        return plain(400, "this is no HTTP/1 request\n");
+    }
+    let text = |name: &str| {
+        let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
+        std::str::from_utf8(header.value).ok()
+    };
+    if text("transfer-encoding").is_some() || text("content-length").is_some_and(|length| length.trim() != "0") {
+        return plain(413, "a scrape has no body\n");
+    }
+    let path = request.path.unwrap_or("");
+    if path.split_once('?').map_or(path, |(path, _)| path) != "/metrics" {
+        return plain(404, "the metrics are at /metrics\n");
+    }
+    endpoint.answer(&Request {
+        method: request.method.unwrap_or(""),
+        accept: text("accept"),
+        accept_encoding: text("accept-encoding"),
+        scrape_timeout: text("x-prometheus-scrape-timeout-seconds"),
+    })
+}
+
+fn plain(status: u16, text: &'static str) -> Answer {
+    let headers =
+        vec![("content-type", "text/plain; charset=utf-8".to_string()), ("content-length", text.len().to_string())];
+    Answer { status, headers, body: vec![text.into()] }
+}
+
+fn head_of(answer: &Answer) -> String {
+    let reason = match answer.status {
+        200 => "OK",
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        _ => "Service Unavailable",
+    };
+    let mut head = format!("HTTP/1.1 {} {reason}\r\nconnection: close\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head.extend([name, ": ", value.as_str(), "\r\n"]);
+    }
+    head + "\r\n"
+}
+
+fn bytes(answer: &Answer) -> Vec<u8> {
+    [head_of(answer).into_bytes(), answer.to_bytes()].concat()
+}
+
+/// Writes the answer; a reader that has not taken it in time is left.
+fn write(stream: &mut TcpStream, answer: &Answer, limit: Duration) -> io::Result<()> {
+    let end = Instant::now() + limit;
+    let head = head_of(answer);
+    let pieces = std::iter::once(head.as_bytes()).chain(answer.body.iter().map(|piece| &piece[..]));
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            stream.set_write_timeout(Some(left))?;
+            match stream.write(piece) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => piece = &piece[count..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Closes our side and reads what is left of the peer's: a socket that is closed with unread bytes in it resets the
+/// connection, and the peer may lose the answer.
+fn finish(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut rest = [0_u8; 2048];
+    for _ in 0..16 {
+        if stream.read(&mut rest)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
