@@ -14,6 +14,10 @@ const MARKS: usize = 4;
 
 /// `text` as one line of at most `cap` characters; line breaks are shown as signs.
 pub(super) fn line(text: &str, cap: usize) -> String {
+    // Nearly every string is short and plain.
+    if text.len() <= cap && text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+        return text.to_string();
+    }
     // A string that is short in bytes is short in characters; only the others are worth counting.
     let total = if text.len() > cap { text.chars().count() } else { 0 };
     let mut out = String::with_capacity(text.len().min(cap * 4) + 16);

@@ -43,10 +43,15 @@ pub(crate) fn report() -> Report {
     }
 }
 
-/// A report of `n` cases, all of which carry what the richest case of [`report`] carries.
+/// A report of `n` cases, each with three trials, a timeline and, where it hung for a reason that is known, a diagnosis.
 pub(crate) fn many(n: usize) -> Report {
     let mut report = report();
-    let rich: Vec<CaseReport> = report.cases.iter().filter(|case| case.verdict.is_some()).cloned().collect();
+    let rich: Vec<CaseReport> = report
+        .cases
+        .iter()
+        .filter(|case| case.trials.iter().any(|trial| !trial.timeline.is_empty()))
+        .cloned()
+        .collect();
     let columns = report.variants.len();
     report.cases = (0..n)
         .map(|at| {
