@@ -100,6 +100,7 @@ pub(crate) fn catalogue() -> Catalogue {
         scenarios,
         variants: Variant::ALL.map(Variant::listed).to_vec(),
         cases,
+        claims: Vec::new(),
     }
 }
 

@@ -53,7 +53,23 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
         };
     }
     run.args(args);
+    run.env("GATHERLOCK_INVOKED_AS", "cargo xtask").env("GATHERLOCK_COMMIT", commit());
+    if verb == "repro" && !args.iter().any(|arg| arg == "--out" || arg.starts_with("--out=")) {
+        // From wherever in the checkout it is called, the report lands in the same place.
+        let (here, root) = (std::env::current_dir().unwrap_or_default(), root());
+        if here != root {
+            run.arg("--out").arg(root.join("reports/latest"));
+        }
+    }
     status(run)
+}
+
+/// The commit that is checked out, with `-dirty` where tracked files differ from it; empty where git does not say.
+fn commit() -> String {
+    let mut git = Command::new("git");
+    git.current_dir(root()).args(["describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]);
+    let output = git.stderr(Stdio::null()).output().ok().filter(|output| output.status.success());
+    output.and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default().trim().to_string()
 }
 
 /// Runs a command to its end and passes its exit code on; ended by a signal counts as "could not judge".

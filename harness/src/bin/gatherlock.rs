@@ -1,3 +1,7 @@
-//! The command line of Gatherlock.
+//! The command line of Gatherlock; all of it is in [`gatherlock::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatherlock::cli::main()
+}

@@ -1,1 +1,32 @@
-//! cli
+//! The verbs of the command line: arguments in, one document or a terminal page out, an exit code.
+
+mod args;
+mod list;
+mod output;
+mod progress;
+mod report;
+mod repro;
+
+use args::{Cli, Verb};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Exit code for "could not judge": usage, environment, invalid trials, no case selected.
+const COULD_NOT_JUDGE: u8 = 2;
+
+/// Parses the arguments, runs the verb and returns its exit code.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.verb {
+        Verb::Repro(args) => repro::run(&args),
+        Verb::Report(args) => report::run(&args),
+        Verb::List(args) => list::run(&args),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => {
+            eprintln!("gatherlock: {problem}");
+            ExitCode::from(COULD_NOT_JUDGE)
+        }
+    }
+}

@@ -1,1 +1,18 @@
-//! gate
+//! The composition root: plans, runs, grades and reports, and is the only place that turns verdicts into an exit code.
+
+mod assemble;
+mod drive;
+mod environment;
+mod event;
+mod findings;
+mod keeper;
+mod requests;
+mod run;
+mod stage;
+mod trial;
+
+pub use assemble::{CaseRecord, RunEnd, RunHeader, TrialRecord, assemble};
+pub use environment::environment;
+pub use event::{Observer, RunEvent};
+pub use keeper::{Keeper, KeeperError, report_from_journal, write_atomically};
+pub use run::{CATALOGUE_LIMIT, ReproOptions, RunError, repro};

@@ -32,6 +32,20 @@ pub struct Catalogue {
     pub variants: Vec<Variant>,
     /// Scenario x variant (x parameters), each with an expectation or the reason why it is skipped.
     pub cases: Vec<Case>,
+    /// Sentences that the cases bear out together, for the top of the report.
+    #[serde(default)]
+    pub claims: Vec<Claim>,
+}
+
+/// A sentence that several cases bear out together; a report states it only if every one of them held.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Claim {
+    /// The cases it rests on, each at least one trial that counts.
+    pub cases: Vec<CaseId>,
+    /// What to say if all of them held.
+    pub held: String,
+    /// What to say if one of them was run and did not hold.
+    pub broken: String,
 }
 
 /// A named mistake.

@@ -1,0 +1,130 @@
+//! What the verbs take, declared once.
+
+use crate::runner::Shard;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Shows why a /metrics endpoint hangs, and keeps it from hanging again.
+///
+/// Exit codes: 0 held, 1 violated, vanished or diagnosed, 2 could not judge.
+#[derive(Debug, Parser)]
+#[command(name = "gatherlock", version, disable_help_subcommand = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run a catalogue's cases, each trial in a child process, and leave a report.
+    Repro(ReproArgs),
+    /// Render a report (or the journal of a killed run) again, without running anything.
+    Report(ReportArgs),
+    /// Show a catalogue's scenarios, variants and cases.
+    List(ListArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReproArgs {
+    /// Cases to run, e.g. `register-in-collect`, `gather-*/naive`, `*/timeout-offload`; all if none is given.
+    pub(super) globs: Vec<String>,
+    /// A catalogue executable; may be given several times.
+    #[arg(long, value_name = "BIN")]
+    pub(super) catalogue: Vec<PathBuf>,
+    /// Trials of each case.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) trials: u32,
+    /// Only the trial of this number, from 0: one trial of many, replayed alone.
+    #[arg(long, value_name = "N")]
+    pub(super) only_trial: Option<u32>,
+    /// Seed of the run, from which each trial's is derived; drawn and printed if not given.
+    #[arg(long)]
+    pub(super) seed: Option<u64>,
+    /// Trials side by side; those that burn CPU run alone all the same. Default: 6 for each processor, at most 24.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) jobs: Option<u32>,
+    /// The bound within which /metrics must answer. Default: the scenario's own, or 1s.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) bound: Option<Duration>,
+    /// When a scrape counts as hung. Default: 3 times the bound.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) hang_limit: Option<Duration>,
+    /// Run part K of N of the trials.
+    #[arg(long, value_name = "K/N")]
+    pub(super) shard: Option<Shard>,
+    /// Where the reports go.
+    #[arg(long, value_name = "DIR", default_value = "reports/latest")]
+    pub(super) out: PathBuf,
+    /// What stdout gets.
+    #[arg(long, value_enum, default_value_t = StdoutFormat::Text)]
+    pub(super) format: StdoutFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// `report.json`, or `journal.jsonl` of a killed run.
+    pub(super) file: PathBuf,
+    /// What to render.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [FileFormat::Html, FileFormat::Md, FileFormat::Junit])]
+    pub(super) format: Vec<FileFormat>,
+    /// Where to; the folder of FILE if not given.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// A catalogue executable; may be given several times.
+    #[arg(long, value_name = "BIN")]
+    pub(super) catalogue: Vec<PathBuf>,
+    /// What stdout gets.
+    #[arg(long, value_enum, default_value_t = StdoutFormat::Text)]
+    pub(super) format: StdoutFormat,
+}
+
+/// What a verb prints on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum StdoutFormat {
+    /// For people.
+    Text,
+    /// Exactly one JSON document.
+    Json,
+}
+
+/// The files that a report can be rendered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum FileFormat {
+    /// `report.json`.
+    Json,
+    /// `report.html`.
+    Html,
+    /// `report.md`.
+    Md,
+    /// `junit.xml`.
+    Junit,
+}
+
+/// A duration such as `1s` or `250ms`; zero is refused, because nothing answers in no time.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text).map_err(|error| format!("{error} (expected e.g. `1s`, `250ms`)"))?;
+    if duration.is_zero() { Err("must be longer than 0".to_string()) } else { Ok(duration) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_checked() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert!(duration("0s").is_err());
+        assert!(duration("soon").is_err());
+    }
+}

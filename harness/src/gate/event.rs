@@ -1,0 +1,44 @@
+//! What happens in a run, for whoever shows progress; an observer decides nothing.
+
+use crate::model::{CaseId, TrialReport, Verdict};
+
+/// Something that happened in a run.
+#[derive(Debug)]
+pub enum RunEvent<'a> {
+    /// The plan stands.
+    Planned {
+        /// Cases that will run.
+        cases: usize,
+        /// Trials that will run.
+        trials: usize,
+        /// Cases that are skipped, with a reason.
+        skipped: usize,
+        /// Trials side by side.
+        jobs: usize,
+    },
+    /// A trial begins.
+    Started {
+        /// Its case.
+        case: &'a CaseId,
+    },
+    /// A trial ended.
+    Ended {
+        /// Its case.
+        case: &'a CaseId,
+        /// What it showed.
+        trial: &'a TrialReport,
+        /// How it was graded by itself.
+        verdict: Verdict,
+    },
+    /// Something went wrong around the trials; the run goes on.
+    Problem {
+        /// In words that help.
+        what: &'a str,
+    },
+}
+
+/// Told of every event, from the threads that run the trials.
+pub trait Observer: Send + Sync {
+    /// Called for each event, in the order in which they happen on one thread.
+    fn event(&self, event: &RunEvent<'_>);
+}

@@ -1,0 +1,261 @@
+//! A run: plan, trials side by side, the exclusive ones alone, and the report.
+
+use super::assemble::{CaseRecord, RunHeader, TrialRecord, graded};
+use super::environment::{environment, tool};
+use super::event::{Observer, RunEvent};
+use super::keeper::{Keeper, KeeperError};
+use super::trial::{TrialSetup, run_trial};
+use crate::diagnose::Engine;
+use crate::model::{Case, Catalogue, Report, TrialReport, Variant, grade_trial};
+use crate::probe::scrape::Scraper;
+use crate::runner::catalogue::{self, CatalogueError};
+use crate::runner::plan::{DEFAULT_BOUND, HANG_LIMIT_BOUNDS, Plan, PlanError, PlanOptions, PlannedTrial, plan};
+use crate::runner::{LagMeter, Registry, Shard};
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// What `repro` is asked to do.
+#[derive(Clone, Debug)]
+pub struct ReproOptions {
+    /// Catalogue executables; at least one.
+    pub catalogues: Vec<PathBuf>,
+    /// Which cases; empty is all.
+    pub globs: Vec<String>,
+    /// Trials of each case.
+    pub trials: u32,
+    /// Only the trial of this number, from 0: one trial of many, replayed alone.
+    pub only_trial: Option<u32>,
+    /// The run's seed.
+    pub seed: u64,
+    /// Trials side by side; exclusive ones run alone whatever this says.
+    pub jobs: usize,
+    /// The bound of every trial; `None`: the scenario's own, or [`DEFAULT_BOUND`].
+    pub bound: Option<Duration>,
+    /// The hang limit; `None`: three times the bound.
+    pub hang_limit: Option<Duration>,
+    /// Which part of the trials to run.
+    pub shard: Option<Shard>,
+    /// Where the journal and `report.json` go.
+    pub out: PathBuf,
+    /// The command line, for the report.
+    pub command: Vec<String>,
+    /// How one calls this verb, e.g. `cargo xtask repro` or `gatherlock repro --catalogue BIN`, for replay lines.
+    pub replay_as: String,
+}
+
+/// A catalogue only has to print what it is made of.
+pub const CATALOGUE_LIMIT: Duration = Duration::from_secs(20);
+/// The lag meter wakes this often: often enough to catch a stall of a tenth of the shortest bound.
+const LAG_PERIOD: Duration = Duration::from_millis(5);
+
+/// Why a run did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No catalogue was given.
+    #[error("no catalogue: give one with --catalogue BIN (in a checkout, `cargo xtask repro` builds and passes its own)")]
+    NoCatalogue,
+    /// A catalogue could not be read.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The selection is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The output folder cannot be used.
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    /// The parent has no thread or descriptor left.
+    #[error("cannot start a thread of the run: {0}; `ulimit -u` and `ulimit -n` say what is allowed")]
+    Thread(std::io::Error),
+}
+
+/// Runs the selected cases and returns the report, whose `exit_code` is the run's. `registry.kill_all()` interrupts it:
+/// no further trial begins, those under way end, and the report holds what there was.
+///
+/// # Errors
+/// If there is nothing to run or nowhere to write; nothing has been started then.
+pub fn repro(
+    options: &ReproOptions,
+    registry: &Registry,
+    observer: &dyn Observer,
+) -> Result<(Report, Result<(), KeeperError>), RunError> {
+    if options.catalogues.is_empty() {
+        return Err(RunError::NoCatalogue);
+    }
+    let catalogues: Vec<Catalogue> = options
+        .catalogues
+        .iter()
+        .map(|exe| catalogue::read(exe, CATALOGUE_LIMIT, registry))
+        .collect::<Result<_, _>>()?;
+    let plan_options = PlanOptions {
+        globs: options.globs.clone(),
+        trials: options.trials,
+        only_trial: options.only_trial,
+        seed: options.seed,
+        bound: options.bound,
+        hang_limit: options.hang_limit,
+        shard: options.shard,
+    };
+    let plan = plan(&catalogues, &plan_options)?;
+
+    let mut keeper = Keeper::create(&options.out, header(options, &catalogues, &plan))?;
+    let trials_folder = options.out.join("trials");
+    if let Err(source) = std::fs::create_dir_all(&trials_folder) {
+        return Err(KeeperError { path: trials_folder, source }.into());
+    }
+    observer.event(&RunEvent::Planned {
+        cases: plan.trials.iter().map(|planned| &planned.case.id).collect::<BTreeSet<_>>().len(),
+        trials: plan.trials.len(),
+        skipped: plan.skipped.len(),
+        jobs: options.jobs,
+    });
+    let (alone, together): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
+        plan.trials.iter().partition(|planned| planned.exclusive);
+    let engine = Engine::new();
+    let scraper = Scraper::start().map_err(RunError::Thread)?;
+    let lag = LagMeter::start(LAG_PERIOD).map_err(RunError::Thread)?;
+    let shared = Shared {
+        options,
+        engine: &engine,
+        scraper: &scraper,
+        lag: &lag,
+        registry,
+        trials_folder: &trials_folder,
+        keeper: Mutex::new(&mut keeper),
+        observer,
+    };
+    shared.side_by_side(together, options.jobs.max(1));
+    shared.side_by_side(alone, 1);
+    drop(shared);
+    // The trials' own journals are of no use once the run's journal has what they said.
+    if let Err(error) = std::fs::remove_dir_all(&trials_folder) {
+        keeper.problem(format!("`{}` cannot be removed: {error}", trials_folder.display()));
+    }
+    Ok(keeper.finish(registry.is_closed()))
+}
+
+/// What the threads of a run share.
+struct Shared<'a> {
+    options: &'a ReproOptions,
+    engine: &'a Engine,
+    scraper: &'a Scraper,
+    lag: &'a LagMeter,
+    registry: &'a Registry,
+    trials_folder: &'a PathBuf,
+    keeper: Mutex<&'a mut Keeper>,
+    observer: &'a dyn Observer,
+}
+
+impl Shared<'_> {
+    /// Runs `trials`, at most `width` at a time. Each trial runs on one thread from its start to its end, because a child
+    /// dies with the thread that started it, and only that thread may trace it.
+    fn side_by_side(&self, trials: Vec<&PlannedTrial>, width: usize) {
+        let width = width.min(trials.len());
+        let queue = Mutex::new(VecDeque::from(trials));
+        std::thread::scope(|scope| {
+            for _ in 0..width {
+                scope.spawn(|| {
+                    loop {
+                        let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                        match next {
+                            Some(planned) if !self.registry.is_closed() => self.run(planned),
+                            _ => return,
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn run(&self, planned: &PlannedTrial) {
+        let case = &planned.case.id;
+        let Some(exe) = self.options.catalogues.get(planned.catalogue) else { return };
+        self.observer.event(&RunEvent::Started { case });
+        let setup = TrialSetup {
+            exe,
+            planned,
+            folder: self.trials_folder,
+            engine: self.engine,
+            scraper: self.scraper,
+            lag: self.lag,
+            registry: self.registry,
+            replay: replay(self.options, planned),
+        };
+        let trial = run_trial(&setup);
+        if self.registry.is_closed() && trial.void.is_some() {
+            return; // It was ended by the interrupt: the report counts it as missing.
+        }
+        let verdict = |trial: &TrialReport| {
+            planned.case.expectation.as_ref().map(|expectation| grade_trial(expectation, &graded(trial)))
+        };
+        let record = TrialRecord { case: case.clone(), index: planned.index, trial };
+        let kept = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).record(record.clone());
+        let record = kept.unwrap_or_else(|what| {
+            self.observer.event(&RunEvent::Problem { what: &what });
+            record
+        });
+        if let Some(verdict) = verdict(&record.trial) {
+            self.observer.event(&RunEvent::Ended { case, trial: &record.trial, verdict });
+        }
+    }
+}
+
+fn header(options: &ReproOptions, catalogues: &[Catalogue], plan: &Plan) -> RunHeader {
+    let mut cases = Vec::new();
+    let (mut scenarios, mut variants, mut claims, mut prometheus) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for catalogue in catalogues {
+        let planned = |case: &Case| plan.trials.iter().filter(|trial| trial.case.id == case.id).count();
+        let selected: Vec<CaseRecord> = catalogue
+            .cases
+            .iter()
+            .map(|case| CaseRecord { case: case.clone(), planned: u32::try_from(planned(case)).unwrap_or(u32::MAX) })
+            .filter(|record| record.planned > 0 || plan.skipped.iter().any(|skipped| skipped.id == record.case.id))
+            .collect();
+        let uses = |id: &str| selected.iter().any(|record| record.case.id.scenario == id);
+        scenarios.extend(catalogue.scenarios.iter().filter(|scenario| uses(&scenario.id)).cloned());
+        let uses = |id: &str| selected.iter().any(|record| record.case.id.variant == id);
+        let known = |id: &str| variants.iter().any(|variant: &Variant| variant.id == id);
+        let new: Vec<Variant> =
+            catalogue.variants.iter().filter(|variant| uses(&variant.id) && !known(&variant.id)).cloned().collect();
+        variants.extend(new);
+        claims.extend(catalogue.claims.iter().cloned());
+        prometheus.extend(catalogue.prometheus.iter().cloned());
+        cases.extend(selected);
+    }
+    let bound = options.bound.unwrap_or(DEFAULT_BOUND);
+    let hang_limit = options.hang_limit.unwrap_or(bound * HANG_LIMIT_BOUNDS as u32);
+    RunHeader {
+        tool: tool(),
+        environment: environment(prometheus),
+        command: options.command.clone(),
+        seed: options.seed,
+        bound_ms: millis(bound),
+        hang_limit_ms: millis(hang_limit),
+        started: humantime::format_rfc3339_seconds(SystemTime::now()).to_string(),
+        scenarios,
+        variants,
+        cases,
+        claims,
+    }
+}
+
+/// Whole milliseconds.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The command line that runs this very trial again.
+fn replay(options: &ReproOptions, planned: &PlannedTrial) -> String {
+    let mut line = format!("{} '{}' --seed {}", options.replay_as, planned.case.id, options.seed);
+    if planned.index > 0 {
+        line.push_str(&format!(" --only-trial {}", planned.index));
+    }
+    if let Some(bound) = options.bound {
+        line.push_str(&format!(" --bound {}", humantime::format_duration(bound)));
+    }
+    if let Some(limit) = options.hang_limit {
+        line.push_str(&format!(" --hang-limit {}", humantime::format_duration(limit)));
+    }
+    line
+}

@@ -1,0 +1,152 @@
+//! One trial: start the child, let it be scraped, look at it before it is killed, and say what was seen.
+
+use super::stage::{Halt, Stage};
+use crate::detect::{Detected, TrialFacts, detect};
+use crate::diagnose::Engine;
+use crate::model::{
+    CanaryMoved, Command, Drive, Limits, Purpose, Release, Target, TrialProbes, TrialReport, Void,
+};
+use crate::probe::scrape::Scraper;
+use crate::runner::plan::PlannedTrial;
+use crate::runner::{LagMeter, Registry};
+use std::path::Path;
+use std::time::Instant;
+
+/// What a trial needs.
+pub(crate) struct TrialSetup<'a> {
+    /// The catalogue executable.
+    pub(crate) exe: &'a Path,
+    /// The case, its scenario, seed, bound and hang limit.
+    pub(crate) planned: &'a PlannedTrial,
+    /// Where the child's journal goes.
+    pub(crate) folder: &'a Path,
+    /// The live engine, shared by all trials.
+    pub(crate) engine: &'a Engine,
+    /// Drives the requests of all trials.
+    pub(crate) scraper: &'a Scraper,
+    /// Measures how late the parent itself wakes.
+    pub(crate) lag: &'a LagMeter,
+    /// All children of the run.
+    pub(crate) registry: &'a Registry,
+    /// The command line that runs this trial again.
+    pub(crate) replay: String,
+}
+
+/// Runs one trial on the calling thread, which must be the one that stays until its end.
+pub(crate) fn run_trial(setup: &TrialSetup<'_>) -> TrialReport {
+    let begun = Instant::now();
+    let mut stage = match Stage::open(setup) {
+        Ok(stage) => stage,
+        Err(reason) => return void_report(setup, begun, reason),
+    };
+    let halted = play(&mut stage, setup).err();
+    stage.close(halted.is_none());
+    let seen = look(&stage, setup);
+    let mut report = report(setup, begun, seen);
+    report.classified_in_ms = stage.classified_ms();
+    if let Some(Halt::Void(reason)) = halted {
+        report.outcome = None;
+        report.void = Some(Void { reason });
+    }
+    report
+}
+
+/// The three phases. What stops it early is either void or, if the child is gone, left to the detectors to say.
+fn play(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Result<(), Halt> {
+    let (drive, release) = (setup.planned.scenario.drive, setup.planned.scenario.release);
+    stage.ready()?;
+    stage.before(matches!(drive, Drive::Storm { .. }))?;
+    stage.command(Command::Bump)?;
+    stage.command(Command::Arm)?;
+    stage.during(drive, release)?;
+    if stage.judged_hangs() {
+        // The hang limit has just passed: nothing may stand between it and the second sample.
+        stage.sample();
+        stage.explain();
+        let _ = look(stage, setup);
+        stage.classified();
+        stage.ask_detector()?;
+        stage.give_up()?;
+    } else if stage.explained().is_none() && stage.something_may_be_stuck() {
+        stage.look_twice()?;
+        stage.ask_detector()?;
+    }
+    if release != Release::Never {
+        stage.release()?;
+        stage.command(Command::Bump)?;
+        stage.scrape_all(Purpose::After)?;
+    }
+    Ok(())
+}
+
+/// What the detectors make of the trial as it stands.
+fn look(stage: &Stage<'_>, setup: &TrialSetup<'_>) -> Detected {
+    let target = Target {
+        url: stage.first_url(),
+        pid: Some(stage.pid()),
+        exe: setup.exe.file_name().map(|name| name.to_string_lossy().into_owned()),
+    };
+    detect(&TrialFacts {
+        case: &setup.planned.case,
+        drive: setup.planned.scenario.drive,
+        release: setup.planned.scenario.release,
+        bound_us: setup.planned.bound_ms * 1000,
+        hang_limit_us: setup.planned.hang_limit_ms * 1000,
+        observations: stage.observations(),
+        explained: stage.explained(),
+        target: &target,
+        advice: &setup.planned.scenario.advice,
+    })
+}
+
+fn report(setup: &TrialSetup<'_>, begun: Instant, seen: Detected) -> TrialReport {
+    let outcome = if seen.void.is_some() { None } else { Some(seen.outcome) };
+    TrialReport {
+        seed: setup.planned.seed,
+        bound_ms: setup.planned.bound_ms,
+        hang_limit_ms: setup.planned.hang_limit_ms,
+        outcome,
+        duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        probes: TrialProbes {
+            requests: seen.requests,
+            prometheus: seen.prometheus,
+            thread_states: seen.thread_states,
+            parking_lot_detector: seen.parking_lot_detector,
+            lag_ms: seen.lag_ms,
+        },
+        void: seen.void,
+        residue: seen.residue,
+        limits: seen.limits,
+        canary_moved: seen.canary_moved,
+        evidence: seen.evidence,
+        covered: seen.covered,
+        diagnosis: seen.diagnosis,
+        timeline: seen.timeline,
+        classified_in_ms: None,
+        release: Some(setup.planned.scenario.release).filter(|release| *release != Release::Never),
+        replay: setup.replay.clone(),
+    }
+}
+
+/// A trial that did not come to anything.
+fn void_report(setup: &TrialSetup<'_>, begun: Instant, reason: String) -> TrialReport {
+    TrialReport {
+        seed: setup.planned.seed,
+        bound_ms: setup.planned.bound_ms,
+        hang_limit_ms: setup.planned.hang_limit_ms,
+        outcome: None,
+        duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        probes: TrialProbes::default(),
+        void: Some(Void { reason }),
+        residue: Vec::new(),
+        limits: Limits::default(),
+        canary_moved: CanaryMoved::NotChecked,
+        evidence: Vec::new(),
+        covered: false,
+        diagnosis: None,
+        timeline: Vec::new(),
+        classified_in_ms: None,
+        release: None,
+        replay: setup.replay.clone(),
+    }
+}
