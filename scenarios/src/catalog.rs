@@ -26,7 +26,9 @@ const fn row_on_0_13(lesson: &'static Lesson, copy: &'static Lesson) -> Row {
 /// Every row, in the order in which reports show them.
 const ROWS: &[Row] = &[
     row(&inc_during_gather::LESSON, &[]),
+    row_on_0_13(&inc_during_gather::LESSON, &on_0_13::inc_during_gather::LESSON),
     row(&new_series_during_gather::LESSON, &[]),
+    row_on_0_13(&new_series_during_gather::LESSON, &on_0_13::new_series_during_gather::LESSON),
     row(&register_under_app_lock::LESSON, &[("lock", "parking-lot")]),
     row(&register_under_app_lock::LESSON, &[("lock", "std")]),
     row(&three_party_cycle::LESSON, &[]),
@@ -100,7 +102,7 @@ pub(crate) fn catalogue() -> Catalogue {
         scenarios,
         variants: Variant::ALL.map(Variant::listed).to_vec(),
         cases,
-        claims: Vec::new(),
+        claims: crate::claims::claims(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalogue executable: `list --format json`, or `child CASE --seed S --journal FILE` for one trial.
 
 mod catalog;
+mod claims;
 mod isolate;
 mod lesson;
 mod peer;

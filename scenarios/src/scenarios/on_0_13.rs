@@ -1,4 +1,4 @@
-//! The recursive family and the incident once more, on `prometheus` 0.13.4: the version that the incident ran on.
+//! The incident's own suspicion, the recursive family and the incident once more, on `prometheus` 0.13.4: the version that the incident ran on.
 
 #![allow(clippy::duplicate_mod, reason = "compiling the same files against another version is the point")]
 
@@ -6,10 +6,14 @@
 pub(crate) mod gather_in_collect;
 #[path = "gather_in_collect_no_writer.rs"]
 pub(crate) mod gather_in_collect_no_writer;
+#[path = "inc_during_gather.rs"]
+pub(crate) mod inc_during_gather;
 #[path = "incident.rs"]
 pub(crate) mod incident;
 #[path = "observer_frozen_mid_observe.rs"]
 pub(crate) mod observer_frozen_mid_observe;
+#[path = "new_series_during_gather.rs"]
+pub(crate) mod new_series_during_gather;
 #[path = "register_in_collect.rs"]
 pub(crate) mod register_in_collect;
 #[path = "register_under_app_lock.rs"]
