@@ -28,7 +28,6 @@ const ROWS: &[Row] = &[
     row(&inc_during_gather::LESSON, &[]),
     row_on_0_13(&inc_during_gather::LESSON, &on_0_13::inc_during_gather::LESSON),
     row(&new_series_during_gather::LESSON, &[]),
-    row_on_0_13(&new_series_during_gather::LESSON, &on_0_13::new_series_during_gather::LESSON),
     row(&register_under_app_lock::LESSON, &[("lock", "parking-lot")]),
     row(&register_under_app_lock::LESSON, &[("lock", "std")]),
     row(&three_party_cycle::LESSON, &[]),

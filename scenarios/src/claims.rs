@@ -16,7 +16,6 @@ const SENTENCES: &[Sentence] = &[
             "inc-during-gather/naive",
             "inc-during-gather[prometheus=0.13.4]/naive",
             "new-series-during-gather/naive",
-            "new-series-during-gather[prometheus=0.13.4]/naive",
         ],
         held: "The root cause that the incident's report wrote down was not reproduced: updating metrics, or creating new \
                label sets, while gather() runs did not hang it, although the updates were made while a gather was provably \

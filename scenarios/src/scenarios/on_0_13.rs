@@ -12,8 +12,6 @@ pub(crate) mod inc_during_gather;
 pub(crate) mod incident;
 #[path = "observer_frozen_mid_observe.rs"]
 pub(crate) mod observer_frozen_mid_observe;
-#[path = "new_series_during_gather.rs"]
-pub(crate) mod new_series_during_gather;
 #[path = "register_in_collect.rs"]
 pub(crate) mod register_in_collect;
 #[path = "register_under_app_lock.rs"]
