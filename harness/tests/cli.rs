@@ -41,7 +41,8 @@ struct Bench {
 impl Bench {
     fn new() -> Bench {
         let bench = Bench { folder: tempfile::tempdir().unwrap() };
-        let script = format!("#!/bin/sh\nif [ \"$1\" = list ]; then cat <<'EOF'\n{CATALOGUE}\nEOF\nexit 0\nfi\n{CHILD}");
+        let script =
+            format!("#!/bin/sh\nif [ \"$1\" = list ]; then cat <<'EOF'\n{CATALOGUE}\nEOF\nexit 0\nfi\n{CHILD}");
         bench.write("catalogue", &script);
         std::fs::set_permissions(bench.path("catalogue"), PermissionsExt::from_mode(0o755)).unwrap();
         bench

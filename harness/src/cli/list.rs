@@ -1,8 +1,8 @@
 //! `gatherlock list`: what a catalogue offers.
 
 use super::args::{ListArgs, StdoutFormat};
-use crate::model::{Catalogue, Expectation, Expected};
 use crate::gate::CATALOGUE_LIMIT;
+use crate::model::{Catalogue, Expectation, Expected};
 use crate::runner::{Registry, catalogue};
 
 /// Prints the catalogues.

@@ -20,11 +20,8 @@ const LOG_WIDTH: usize = 120;
 pub(super) fn terminal_options() -> TerminalOptions {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
     let terminal = std::io::stdout().is_terminal();
-    let width = if terminal {
-        usize::from(console::Term::stdout().size().1).clamp(LEAST_WIDTH, MOST_WIDTH)
-    } else {
-        LOG_WIDTH
-    };
+    let width =
+        if terminal { usize::from(console::Term::stdout().size().1).clamp(LEAST_WIDTH, MOST_WIDTH) } else { LOG_WIDTH };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     TerminalOptions { color: !no_color && (set("CLICOLOR_FORCE") || terminal), width, unicode: true }
 }

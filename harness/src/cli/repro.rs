@@ -56,7 +56,12 @@ fn replay_line(report: &Report, options: &ReproOptions) -> Option<String> {
     if globs.len() > 8 || globs.is_empty() {
         return Some(format!("seed {seed}; replay: {} --seed {seed} --trials {}", options.replay_as, options.trials));
     }
-    Some(format!("seed {seed}; replay: {} {} --seed {seed} --trials {}", options.replay_as, globs.join(" "), options.trials))
+    Some(format!(
+        "seed {seed}; replay: {} {} --seed {seed} --trials {}",
+        options.replay_as,
+        globs.join(" "),
+        options.trials
+    ))
 }
 
 /// With `--format json` stdout has exactly one document; the rest goes to stderr.

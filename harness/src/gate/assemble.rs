@@ -126,8 +126,7 @@ fn case_report(header: &RunHeader, record: &CaseRecord, trials: &[TrialRecord]) 
 /// The verdict on a case of which `planned` trials should be there: each that is missing counts as void.
 fn verdict(expectation: &Expectation, trials: &[TrialReport], planned: u32) -> Verdict {
     let missing = (planned as usize).saturating_sub(trials.len());
-    let graded: Vec<Graded> =
-        trials.iter().map(graded).chain(std::iter::repeat_n(Graded::Void, missing)).collect();
+    let graded: Vec<Graded> = trials.iter().map(graded).chain(std::iter::repeat_n(Graded::Void, missing)).collect();
     grade(expectation, &graded)
 }
 

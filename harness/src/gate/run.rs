@@ -54,7 +54,9 @@ const LAG_PERIOD: Duration = Duration::from_millis(5);
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// No catalogue was given.
-    #[error("no catalogue: give one with --catalogue BIN (in a checkout, `cargo xtask repro` builds and passes its own)")]
+    #[error(
+        "no catalogue: give one with --catalogue BIN (in a checkout, `cargo xtask repro` builds and passes its own)"
+    )]
     NoCatalogue,
     /// A catalogue could not be read.
     #[error(transparent)]
@@ -127,7 +129,6 @@ pub fn repro(
     };
     shared.side_by_side(together, options.jobs.max(1));
     shared.side_by_side(alone, 1);
-    drop(shared);
     // The trials' own journals are of no use once the run's journal has what they said.
     if let Err(error) = std::fs::remove_dir_all(&trials_folder) {
         keeper.problem(format!("`{}` cannot be removed: {error}", trials_folder.display()));

@@ -2,9 +2,7 @@
 
 use super::requests::Requests;
 use super::trial::TrialSetup;
-use crate::model::{
-    ChildEvent, Command, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot,
-};
+use crate::model::{ChildEvent, Command, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot};
 use crate::runner::clock::Epoch;
 use crate::runner::{Child, JournalFault, LagWatch, Said, SpawnOptions};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

@@ -3,9 +3,7 @@
 use super::stage::{Halt, Stage};
 use crate::detect::{Detected, TrialFacts, detect};
 use crate::diagnose::Engine;
-use crate::model::{
-    CanaryMoved, Command, Drive, Limits, Purpose, Release, Target, TrialProbes, TrialReport, Void,
-};
+use crate::model::{CanaryMoved, Command, Drive, Limits, Purpose, Release, Target, TrialProbes, TrialReport, Void};
 use crate::probe::scrape::Scraper;
 use crate::runner::plan::PlannedTrial;
 use crate::runner::{LagMeter, Registry};

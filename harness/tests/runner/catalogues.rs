@@ -31,6 +31,7 @@ fn a_catalogue_is_read() {
         prometheus: vec!["0.14.0".into()],
         scenarios: vec![],
         variants: vec![],
+        claims: Vec::new(),
         cases: vec![],
     };
     assert_eq!(ask("print", &serde_json::to_string(&catalogue).unwrap(), PATIENCE).unwrap(), catalogue);

@@ -28,6 +28,7 @@ fn catalogue() -> Catalogue {
             scenario("register-under-app-lock", false, Some(250)),
         ],
         variants: vec![],
+        claims: Vec::new(),
         cases: vec![],
     };
     for variant in ["naive", "try-lock", "official"] {
