@@ -3,8 +3,9 @@
 //! Two departures, both on the safe side. Under loom a `load` is a compare-and-exchange that changes nothing: a plain load
 //! followed by a write of the same thread hides other threads' accesses from loom's reduction (loom#392, loom#166), and a
 //! float counter would get one execution. So loads are sequentially consistent. And a `compare_exchange_weak` that fails
-//! yields, because every caller of it retries, and a scheduler that never leaves a spinning thread never ends; it fails
-//! only if the value differs, never spuriously.
+//! twice for the same reason (same thread, nothing written in between) yields: the caller spins, and a scheduler that
+//! never leaves a spinning thread never ends. Not on the first failure: loom does not run a thread that yielded before
+//! another has run, so a retry that makes progress would lose schedules. It never fails spuriously.
 
 use crate::context;
 use crate::engine::{self, Engine};
@@ -12,6 +13,7 @@ use crate::event::{Action, Mode, ObjectKind};
 use std::fmt;
 use std::panic::Location;
 use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
 
 macro_rules! atomic {
     ($name:ident, $value:ty, $inner:ident) => {
@@ -24,6 +26,8 @@ macro_rules! atomic {
         pub struct $name {
             object: usize,
             inner: $inner,
+            /// The threads that have failed to exchange since the last write.
+            failed: Mutex<Vec<usize>>,
         }
 
         impl $name {
@@ -34,7 +38,22 @@ macro_rules! atomic {
                     Engine::Loom => $inner::Loom(loom::sync::atomic::$name::new(value)),
                     Engine::Shuttle => $inner::Shuttle(shuttle::sync::atomic::$name::new(value)),
                 };
-                $name { object, inner }
+                $name { object, inner, failed: Mutex::default() }
+            }
+
+            /// Whether the current thread has failed before since the last write.
+            fn fails_again(&self) -> bool {
+                let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+                let thread = context::current_thread();
+                let again = failed.contains(&thread);
+                if !again {
+                    failed.push(thread);
+                }
+                again
+            }
+
+            fn written(&self) {
+                self.failed.lock().unwrap_or_else(PoisonError::into_inner).clear();
             }
 
             fn step<R>(
@@ -73,13 +92,16 @@ macro_rules! atomic {
             pub fn store(&self, value: $value, order: Ordering) {
                 let at = Location::caller();
                 self.step("store", at, |inner| inner.store(value, order), |inner| inner.store(value, order));
+                self.written();
             }
 
             /// Sets the value and returns the one before.
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
                 let at = Location::caller();
-                self.step("swap", at, |inner| inner.swap(value, order), |inner| inner.swap(value, order))
+                let before = self.step("swap", at, |inner| inner.swap(value, order), |inner| inner.swap(value, order));
+                self.written();
+                before
             }
 
             #[doc = "Sets the value if it is `current`.\n\n# Errors\nThe value, if it is another."]
@@ -91,12 +113,16 @@ macro_rules! atomic {
                 success: Ordering,
                 failure: Ordering,
             ) -> Result<$value, $value> {
-                self.step(
+                let result = self.step(
                     "compare_exchange",
                     Location::caller(),
                     |inner| inner.compare_exchange(current, new, success, failure),
                     |inner| inner.compare_exchange(current, new, success, failure),
-                )
+                );
+                if result.is_ok() {
+                    self.written();
+                }
+                result
             }
 
             #[doc = "Sets the value if it is `current`, and lets others run if it is not.\n\n# Errors\nThe value, if it is another."]
@@ -114,8 +140,10 @@ macro_rules! atomic {
                     |inner| inner.compare_exchange(current, new, success, failure),
                     |inner| inner.compare_exchange(current, new, success, failure),
                 );
-                if result.is_err() {
-                    engine::yield_now();
+                match result {
+                    Ok(_) => self.written(),
+                    Err(_) if self.fails_again() => engine::yield_now(),
+                    Err(_) => {}
                 }
                 result
             }
@@ -144,7 +172,10 @@ macro_rules! arithmetic {
                 pub fn $operation(&self, value: $value, order: Ordering) -> $value {
                     let at = Location::caller();
                     let name = stringify!($operation);
-                    self.step(name, at, |inner| inner.$operation(value, order), |inner| inner.$operation(value, order))
+                    let before =
+                        self.step(name, at, |inner| inner.$operation(value, order), |inner| inner.$operation(value, order));
+                    self.written();
+                    before
                 }
             )*
         }

@@ -240,6 +240,10 @@ pub(crate) fn finish(thread: usize) {
     });
 }
 
+pub(crate) fn current_thread() -> usize {
+    with(|context| context.current)
+}
+
 pub(crate) fn is_finished(thread: usize) -> bool {
     with(|context| context.threads[thread].finished)
 }

@@ -296,14 +296,23 @@ impl Explorer {
     }
 }
 
-/// The behaviours of `body`, all of them.
+/// The behaviours of a body under every schedule.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Every {
+    /// Those of executions that ended.
+    pub finished: BTreeSet<Behaviour>,
+    /// Those of executions that hung.
+    pub hung: BTreeSet<Behaviour>,
+    /// How many executions there were.
+    pub executions: u64,
+}
+
+/// Visits every schedule of `body` under shuttle, and goes on after those that hang; `None` if a limit is hit.
 ///
 /// # Panics
-/// If the search does not end exhausted without a finding: a set with holes must not be compared.
-pub fn all_behaviours(search: Search, body: Body) -> (BTreeSet<Behaviour>, u64) {
-    let exploration = Explorer::new(search).behaviours().run_body(body);
-    assert_eq!(exploration.strength, Strength::Exhausted, "{:?}", exploration.finding);
-    (exploration.behaviours, exploration.executions)
+/// If called inside a model.
+pub fn every_schedule(body: Body, limits: Limits) -> Option<Every> {
+    shuttle::run_past_hangs(&body, limits)
 }
 
 pub(crate) fn behaviour_of(recorded: &crate::shim::Recorded) -> Behaviour {

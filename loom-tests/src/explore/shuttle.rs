@@ -116,6 +116,77 @@ pub(super) fn replay(body: &Body, tasks: Vec<usize>, limits: Limits) -> Pass {
     pass
 }
 
+/// All schedules, depth first. Unlike shuttle's own, it outlives a run, and so goes on after an execution that hangs.
+#[derive(Clone, Default)]
+struct Tree(Arc<Mutex<Branches>>);
+
+#[derive(Default)]
+struct Branches {
+    begun: bool,
+    /// At each scheduling point the branch taken and how many there are.
+    taken: Vec<(usize, usize)>,
+    depth: usize,
+}
+
+impl Tree {
+    fn branches(&self) -> std::sync::MutexGuard<'_, Branches> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Scheduler for Tree {
+    fn new_execution(&mut self) -> Option<Schedule> {
+        let mut branches = self.branches();
+        if std::mem::replace(&mut branches.begun, true) {
+            while branches.taken.pop_if(|(taken, of)| *taken + 1 == *of).is_some() {}
+            branches.taken.last_mut()?.0 += 1;
+        }
+        branches.depth = 0;
+        Some(Schedule::new(0))
+    }
+
+    fn next_task(&mut self, runnable: &[&Task], _: Option<TaskId>, _: bool) -> Option<TaskId> {
+        let mut branches = self.branches();
+        let depth = branches.depth;
+        branches.depth += 1;
+        if depth == branches.taken.len() {
+            branches.taken.push((0, runnable.len()));
+        }
+        let taken = branches.taken[depth].0;
+        Some(runnable[taken].id())
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        0
+    }
+}
+
+/// Every schedule, also after executions that hang. `None` if a limit is hit or something else goes wrong.
+pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<super::Every> {
+    let tree = Tree::default();
+    let mut every = super::Every::default();
+    loop {
+        let wanted = Wanted { all: Recording::Everything, only: None };
+        let left = Limits { executions: limits.executions.saturating_sub(every.executions), ..limits };
+        let progress = Progress::new(left, wanted, true);
+        let writer =
+            Writer { inner: Box::new(tree.clone()), choices: Choices::default(), progress: Arc::clone(&progress) };
+        let (inside, body) = (Arc::clone(&progress), Arc::clone(body));
+        let pass = progress.run(Engine::Shuttle, || {
+            Runner::new(writer, config(limits)).run(move || inside.execute(&body));
+        });
+        every.executions += pass.executions;
+        every.finished.extend(pass.behaviours);
+        match pass.ended {
+            Ended::Finished => return Some(every),
+            Ended::Stuck if pass.recorded.deadlocked => {
+                every.hung.insert(super::behaviour_of(&pass.recorded));
+            }
+            _ => return None,
+        }
+    }
+}
+
 /// Runs shuttle on nothing, so that it has done what it does at its first run.
 pub(super) fn run_nothing() {
     Runner::new(RandomScheduler::new_from_seed(0, 1), config(Limits::default())).run(|| ());

@@ -1,0 +1,302 @@
+//! The shim's locks against `parking_lot`'s own: small random lock programs, under every schedule of the model and on real
+//! threads.
+//!
+//! No real run may show what no schedule of the model shows; what loom and shuttle find must be the same. A program's
+//! outcome is what each thread saw at each step: the value behind the lock, or that a `try_` was refused.
+
+use gatherlock_loom_tests::explore::{Body, Explorer, Finding, Limits, Search, Strength, every_schedule};
+use gatherlock_loom_tests::shim;
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Barrier, Mutex, PoisonError};
+use std::time::Duration;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Read(usize),
+    ReadRecursive(usize),
+    Write(usize),
+    TryRead(usize),
+    TryWrite(usize),
+    Lock,
+    TryLock,
+    /// Gives back what was taken last.
+    Release,
+}
+
+/// What a step saw: the value behind the lock before the step's own increment, or nothing if it was refused.
+type Seen = Option<u32>;
+/// For each thread what its steps saw.
+type Outcome = Vec<Vec<Seen>>;
+type Program = Vec<Vec<Step>>;
+
+const RWLOCKS: usize = 2;
+
+/// A real run judges a step stuck after this long. Long, where the model says that nothing can hang; short, where it can.
+const NEVER: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_millis(100);
+
+/// Something to hold on to until it is released.
+trait Held {}
+impl<T> Held for T {}
+
+/// A way to take locks: the model's, or real ones with a deadline. `None` is "refused" for a `try_`, and "stuck" otherwise.
+trait Locks {
+    fn take(&self, step: Step) -> Option<(u32, Box<dyn Held + '_>)>;
+}
+
+fn read<'a, G: std::ops::Deref<Target = u32> + 'a>(guard: G) -> (u32, Box<dyn Held + 'a>) {
+    (*guard, Box::new(guard))
+}
+
+fn write<'a, G: std::ops::DerefMut<Target = u32> + 'a>(mut guard: G) -> (u32, Box<dyn Held + 'a>) {
+    *guard += 1;
+    (*guard - 1, Box::new(guard))
+}
+
+struct Model {
+    rw: [shim::RwLock<u32>; RWLOCKS],
+    mutex: shim::Mutex<u32>,
+}
+
+impl Model {
+    fn new() -> Self {
+        Model { rw: std::array::from_fn(|_| shim::RwLock::new(0)), mutex: shim::Mutex::new(0) }
+    }
+}
+
+impl Locks for Model {
+    fn take(&self, step: Step) -> Option<(u32, Box<dyn Held + '_>)> {
+        match step {
+            Step::Read(lock) => Some(read(self.rw[lock].read())),
+            Step::ReadRecursive(lock) => Some(read(self.rw[lock].read_recursive())),
+            Step::Write(lock) => Some(write(self.rw[lock].write())),
+            Step::TryRead(lock) => self.rw[lock].try_read().map(|guard| read(guard)),
+            Step::TryWrite(lock) => self.rw[lock].try_write().map(|guard| write(guard)),
+            Step::Lock => Some(write(self.mutex.lock())),
+            Step::TryLock => self.mutex.try_lock().map(|guard| write(guard)),
+            Step::Release => None,
+        }
+    }
+}
+
+struct Real {
+    rw: [parking_lot::RwLock<u32>; RWLOCKS],
+    mutex: parking_lot::Mutex<u32>,
+    patience: Duration,
+}
+
+impl Locks for Real {
+    fn take(&self, step: Step) -> Option<(u32, Box<dyn Held + '_>)> {
+        let patience = self.patience;
+        match step {
+            Step::Read(lock) => self.rw[lock].try_read_for(patience).map(|guard| read(guard)),
+            Step::ReadRecursive(lock) => self.rw[lock].try_read_recursive_for(patience).map(|guard| read(guard)),
+            Step::Write(lock) => self.rw[lock].try_write_for(patience).map(|guard| write(guard)),
+            Step::TryRead(lock) => self.rw[lock].try_read().map(|guard| read(guard)),
+            Step::TryWrite(lock) => self.rw[lock].try_write().map(|guard| write(guard)),
+            Step::Lock => self.mutex.try_lock_for(patience).map(|guard| write(guard)),
+            Step::TryLock => self.mutex.try_lock().map(|guard| write(guard)),
+            Step::Release => None,
+        }
+    }
+}
+
+/// Runs one thread's steps. `None` if it got stuck.
+fn run(locks: &impl Locks, steps: &[Step]) -> Option<Vec<Seen>> {
+    let mut held = Vec::new();
+    let mut seen = Vec::new();
+    for step in steps {
+        match (step, locks.take(*step)) {
+            (Step::Release, _) => drop(held.pop()),
+            (_, Some((value, guard))) => {
+                seen.push(Some(value));
+                held.push(guard);
+            }
+            (Step::TryRead(_) | Step::TryWrite(_) | Step::TryLock, None) => seen.push(None),
+            (_, None) => return None,
+        }
+    }
+    while held.pop().is_some() {}
+    Some(seen)
+}
+
+/// The program as a model; each execution that ends adds its outcome to `outcomes`.
+fn modelled(program: &Program, outcomes: &Arc<Mutex<BTreeSet<Outcome>>>) -> Body {
+    let (program, outcomes) = (program.clone(), Arc::clone(outcomes));
+    Arc::new(move || {
+        let locks = Arc::new(Model::new());
+        let (first, others) = program.split_first().expect("a program has a thread");
+        let threads: Vec<_> = others
+            .iter()
+            .map(|steps| {
+                let (locks, steps) = (Arc::clone(&locks), steps.clone());
+                shim::thread::spawn("other", move || run(&*locks, &steps))
+            })
+            .collect();
+        let mut outcome = vec![run(&*locks, first).expect("a model is never stuck, it hangs")];
+        for thread in threads {
+            outcome.push(thread.join().expect("no panic").expect("a model is never stuck, it hangs"));
+        }
+        outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(outcome);
+    })
+}
+
+/// One run on real threads. `None` if a thread got stuck.
+fn really(program: &Program, patience: Duration, delays: &[u32]) -> Option<Outcome> {
+    let locks =
+        Real { rw: std::array::from_fn(|_| parking_lot::RwLock::new(0)), mutex: parking_lot::Mutex::new(0), patience };
+    let start = Barrier::new(program.len());
+    let seen: Vec<Option<Vec<Seen>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = program
+            .iter()
+            .zip(delays)
+            .map(|(steps, delay)| {
+                scope.spawn(|| {
+                    start.wait();
+                    // Not to wait for anything: only to start in different orders.
+                    (0..*delay).for_each(|_| std::hint::spin_loop());
+                    run(&locks, steps)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    });
+    seen.into_iter().collect()
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let lock = 0..RWLOCKS;
+    prop_oneof![
+        2 => lock.clone().prop_map(Step::Read),
+        1 => lock.clone().prop_map(Step::ReadRecursive),
+        2 => lock.clone().prop_map(Step::Write),
+        1 => lock.clone().prop_map(Step::TryRead),
+        1 => lock.prop_map(Step::TryWrite),
+        1 => Just(Step::Lock),
+        1 => Just(Step::TryLock),
+        2 => Just(Step::Release),
+    ]
+}
+
+fn program(threads: std::ops::RangeInclusive<usize>, steps: usize) -> impl Strategy<Value = Program> {
+    prop::collection::vec(prop::collection::vec(step(), 1..=steps), threads)
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    // The failing program is in the message; a file of seeds would be written next to the sources.
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() }
+}
+
+/// What the model can do, by loom: the outcomes, or `None` if it can hang.
+fn by_loom(program: &Program) -> Option<BTreeSet<Outcome>> {
+    let outcomes = Arc::default();
+    let explored = Explorer::new(Search::Loom { preemptions: None }).run_body(modelled(program, &outcomes));
+    match explored.finding {
+        Finding::Deadlock(_) => return None,
+        Finding::None => assert_eq!(explored.strength, Strength::Exhausted),
+        other => panic!("{program:?}: {other:?}"),
+    }
+    let outcomes = outcomes.lock().expect("not poisoned");
+    Some(outcomes.clone())
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    /// Real runs of programs that cannot hang.
+    #[test]
+    fn no_real_run_leaves_the_model(program in program(2..=3, 3), delays in prop::collection::vec(0..400u32, 120)) {
+        if let Some(outcomes) = by_loom(&program) {
+            for delays in delays.chunks_exact(3) {
+                let outcome = really(&program, NEVER, delays);
+                prop_assert!(outcome.is_some(), "stuck, and the model says that it cannot be: {program:?}");
+                let outcome = outcome.unwrap_or_default();
+                prop_assert!(outcomes.contains(&outcome), "{program:?} really did {outcome:?}, the model only {outcomes:?}");
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+
+    /// loom, shuttle under every schedule, and real threads, on programs that may hang.
+    #[test]
+    fn loom_shuttle_and_reality_agree(program in program(2..=2, 2), delays in prop::collection::vec(0..400u32, 20)) {
+        let outcomes = Arc::default();
+        let limits = Limits { executions: 100_000, ..Limits::default() };
+        let every = every_schedule(modelled(&program, &outcomes), limits);
+        prop_assume!(every.is_some());
+        let every = every.unwrap_or_default();
+        let outcomes = outcomes.lock().expect("not poisoned").clone();
+        match by_loom(&program) {
+            None => prop_assert!(!every.hung.is_empty(), "only loom hangs: {program:?}"),
+            Some(by_loom) => {
+                prop_assert!(every.hung.is_empty(), "only shuttle hangs: {program:?}");
+                prop_assert_eq!(&by_loom, &outcomes, "{:?}", program);
+                let behaviours = Explorer::new(Search::Loom { preemptions: None })
+                    .behaviours()
+                    .run_body(modelled(&program, &Arc::default()))
+                    .behaviours;
+                prop_assert_eq!(behaviours, every.finished, "{:?}", program);
+            }
+        }
+        let patience = if every.hung.is_empty() { NEVER } else { SOON };
+        for delays in delays.chunks_exact(2) {
+            match really(&program, patience, delays) {
+                Some(outcome) => {
+                    prop_assert!(outcomes.contains(&outcome), "{program:?} really did {outcome:?}, the model {outcomes:?}");
+                }
+                None => prop_assert!(!every.hung.is_empty(), "really stuck, and the model never is: {program:?}"),
+            }
+        }
+    }
+}
+
+/// The generator reaches what the tests are about: programs that hang, and programs with more than one outcome.
+#[test]
+fn the_programs_that_matter_are_among_them() {
+    let recursive = vec![vec![Step::Read(0), Step::Read(0)], vec![Step::Write(0)]];
+    assert_eq!(by_loom(&recursive), None);
+    let admitted = vec![vec![Step::Read(0), Step::ReadRecursive(0)], vec![Step::Write(0)]];
+    assert_eq!(by_loom(&admitted).map(|outcomes| outcomes.len()), Some(2));
+    let tried = vec![vec![Step::Write(0), Step::Release], vec![Step::TryWrite(0)]];
+    assert_eq!(by_loom(&tried).map(|outcomes| outcomes.len()), Some(3));
+    // A writer that waits behind a reader keeps the next reader out, although only readers are inside.
+    let queued = vec![vec![Step::Read(0), Step::TryRead(0)], vec![Step::Write(0)]];
+    let outcomes = by_loom(&queued).expect("it cannot hang");
+    assert!(outcomes.contains(&vec![vec![Some(0), None], vec![Some(0)]]), "{outcomes:?}");
+}
+
+/// Poison, on the model and on `std`, by the same program.
+macro_rules! poison {
+    ($mutex:ty, $spawn:expr) => {{
+        let mutex = Arc::new(<$mutex>::new(0u32));
+        let mut seen = vec![mutex.is_poisoned(), mutex.lock().is_err()];
+        let other = Arc::clone(&mutex);
+        let thread = $spawn(move || {
+            let mut guard = other.lock().expect("not poisoned");
+            *guard += 1;
+            panic!("while it holds the lock");
+        });
+        seen.push(thread.join().is_err());
+        seen.extend([mutex.is_poisoned(), mutex.lock().is_err(), mutex.try_lock().is_err()]);
+        let value = *mutex.lock().unwrap_or_else(PoisonError::into_inner);
+        (seen, value)
+    }};
+}
+
+#[test]
+fn poison_is_what_std_does() {
+    let real = poison!(Mutex<u32>, std::thread::spawn);
+    assert_eq!(real, (vec![false, false, true, true, true, true], 1));
+    for search in [Search::Loom { preemptions: None }, Search::Dfs] {
+        let expected = real.clone();
+        let explored = Explorer::new(search).run(move || {
+            let modelled = poison!(shim::sync::Mutex<u32>, |body| shim::thread::spawn("other", body));
+            assert_eq!(modelled, expected);
+        });
+        assert!(matches!(explored.finding, Finding::None), "{search:?}: {:?}", explored.finding);
+    }
+}
