@@ -71,10 +71,10 @@ impl Locks for Model {
             Step::Read(lock) => Some(read(self.rw[lock].read())),
             Step::ReadRecursive(lock) => Some(read(self.rw[lock].read_recursive())),
             Step::Write(lock) => Some(write(self.rw[lock].write())),
-            Step::TryRead(lock) => self.rw[lock].try_read().map(|guard| read(guard)),
-            Step::TryWrite(lock) => self.rw[lock].try_write().map(|guard| write(guard)),
+            Step::TryRead(lock) => self.rw[lock].try_read().map(read),
+            Step::TryWrite(lock) => self.rw[lock].try_write().map(write),
             Step::Lock => Some(write(self.mutex.lock())),
-            Step::TryLock => self.mutex.try_lock().map(|guard| write(guard)),
+            Step::TryLock => self.mutex.try_lock().map(write),
             Step::Release => None,
         }
     }
@@ -90,13 +90,13 @@ impl Locks for Real {
     fn take(&self, step: Step) -> Option<(u32, Box<dyn Held + '_>)> {
         let patience = self.patience;
         match step {
-            Step::Read(lock) => self.rw[lock].try_read_for(patience).map(|guard| read(guard)),
-            Step::ReadRecursive(lock) => self.rw[lock].try_read_recursive_for(patience).map(|guard| read(guard)),
-            Step::Write(lock) => self.rw[lock].try_write_for(patience).map(|guard| write(guard)),
-            Step::TryRead(lock) => self.rw[lock].try_read().map(|guard| read(guard)),
-            Step::TryWrite(lock) => self.rw[lock].try_write().map(|guard| write(guard)),
-            Step::Lock => self.mutex.try_lock_for(patience).map(|guard| write(guard)),
-            Step::TryLock => self.mutex.try_lock().map(|guard| write(guard)),
+            Step::Read(lock) => self.rw[lock].try_read_for(patience).map(read),
+            Step::ReadRecursive(lock) => self.rw[lock].try_read_recursive_for(patience).map(read),
+            Step::Write(lock) => self.rw[lock].try_write_for(patience).map(write),
+            Step::TryRead(lock) => self.rw[lock].try_read().map(read),
+            Step::TryWrite(lock) => self.rw[lock].try_write().map(write),
+            Step::Lock => self.mutex.try_lock_for(patience).map(write),
+            Step::TryLock => self.mutex.try_lock().map(write),
             Step::Release => None,
         }
     }

@@ -238,6 +238,9 @@ pub(crate) fn finish(thread: usize) {
         context.wake(end);
         context.notice_deadlock();
     });
+    if is_deadlocked() {
+        engine::give_up();
+    }
 }
 
 pub(crate) fn current_thread() -> usize {
@@ -270,6 +273,14 @@ pub(crate) fn block(object: usize, mode: Mode, at: &'static Location<'static>) {
         context.threads[current].waiting = Some(Waiting { object, mode, at });
         context.notice_deadlock();
     });
+    if is_deadlocked() {
+        engine::give_up();
+    }
+}
+
+/// Whether the execution has come to a point where no thread can run.
+pub fn is_deadlocked() -> bool {
+    CONTEXT.with_borrow(|slot| slot.as_ref().is_some_and(|context| context.deadlocked))
 }
 
 /// Records one step.

@@ -42,3 +42,11 @@ pub(crate) fn yield_now() {
         Engine::Shuttle => shuttle::thread::yield_now(),
     });
 }
+
+/// Ends an execution in which no thread can run any more. loom finds that by itself at the next wait. shuttle would, too,
+/// and would print advice on standard error that is not ours, so its scheduler is asked once more and stops.
+pub(crate) fn give_up() {
+    if current() == Engine::Shuttle {
+        yield_now();
+    }
+}

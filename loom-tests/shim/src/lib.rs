@@ -22,8 +22,8 @@ mod rwlock;
 pub mod thread;
 
 pub use context::{
-    Entered, Recorded, Recording, Waiting, begin_execution, end_execution, enter, is_torn_down, note_panic,
-    take_recorded, tear_down,
+    Entered, Recorded, Recording, Waiting, begin_execution, end_execution, enter, is_deadlocked, is_torn_down,
+    note_panic, take_recorded, tear_down,
 };
 pub use engine::Engine;
 pub use event::{Action, Event, Mode, Object, ObjectKind};

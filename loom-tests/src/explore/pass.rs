@@ -96,7 +96,7 @@ impl Progress {
 
     /// Runs the body once. Called by the engine, inside an execution.
     pub(super) fn execute(&self, body: &Body) {
-        self.keep_behaviour();
+        self.keep_behaviour(&shim::take_recorded());
         let execution = {
             let mut state = self.state();
             state.executions += 1;
@@ -129,12 +129,9 @@ impl Progress {
     }
 
     /// Keeps the behaviour of the execution that has just ended: other threads may have run on after the body.
-    fn keep_behaviour(&self) {
-        if self.collect {
-            let recorded = shim::take_recorded();
-            if !recorded.threads.is_empty() {
-                self.state().behaviours.insert(super::behaviour_of(&recorded));
-            }
+    fn keep_behaviour(&self, recorded: &Recorded) {
+        if self.collect && !recorded.threads.is_empty() {
+            self.state().behaviours.insert(super::behaviour_of(recorded));
         }
     }
 
@@ -145,13 +142,14 @@ impl Progress {
         let was = EXPLORING.replace(true);
         let result = catch_unwind(AssertUnwindSafe(start));
         EXPLORING.set(was);
-        if result.is_ok() {
-            self.keep_behaviour();
-        }
         let recorded = shim::take_recorded();
+        if result.is_ok() && !recorded.deadlocked {
+            self.keep_behaviour(&recorded);
+        }
         drop(entered);
         let mut state = self.state();
         let ended = match result {
+            Ok(()) if recorded.deadlocked => Ended::Stuck,
             Ok(()) => state.limit.take().map_or(Ended::Finished, Ended::Limit),
             Err(panic) if panic.is::<Stop>() => Ended::Limit(state.limit.take().unwrap_or_default()),
             Err(panic) => match state.panicked.take() {

@@ -2,9 +2,10 @@
 
 use super::pass::{Ended, Pass, Progress, Wanted};
 use super::{Body, Limits, Search};
-use crate::shim::{Engine, Recording};
+use crate::shim::{self, Engine, Recording};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
+use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A coroutine's stack, in bytes. The default of 60 KiB is tight for unoptimised code.
@@ -14,13 +15,18 @@ type Choices = Arc<Mutex<Vec<usize>>>;
 
 /// Asks `inner` and writes down what it chose.
 struct Writer {
-    inner: Box<dyn Scheduler + Send>,
+    /// Never dropped: shuttle's random scheduler takes its drop after a failure as the moment to print advice that is wrong
+    /// here. A few kilobytes for each exploration.
+    inner: ManuallyDrop<Box<dyn Scheduler + Send>>,
     choices: Choices,
     progress: Arc<Progress>,
 }
 
 impl Scheduler for Writer {
     fn new_execution(&mut self) -> Option<Schedule> {
+        if shim::is_deadlocked() {
+            return None;
+        }
         // The inner one first: if it has nothing left, a limit that is reached at the same time was not hit.
         let schedule = self.inner.new_execution()?;
         if !self.progress.may_begin() {
@@ -31,6 +37,9 @@ impl Scheduler for Writer {
     }
 
     fn next_task(&mut self, runnable: &[&Task], current: Option<TaskId>, is_yielding: bool) -> Option<TaskId> {
+        if shim::is_deadlocked() {
+            return None;
+        }
         let next = self.inner.next_task(runnable, current, is_yielding)?;
         self.choices.lock().unwrap_or_else(PoisonError::into_inner).push(usize::from(next));
         Some(next)
@@ -54,6 +63,9 @@ impl Scheduler for Reader {
     }
 
     fn next_task(&mut self, runnable: &[&Task], _: Option<TaskId>, _: bool) -> Option<TaskId> {
+        if shim::is_deadlocked() {
+            return None;
+        }
         let next = self.tasks.next();
         let found = runnable.iter().map(|task| task.id()).find(|id| next == Some(usize::from(*id)));
         if found.is_none() {
@@ -92,7 +104,8 @@ pub(super) fn run(body: &Body, search: Search, limits: Limits, wanted: Wanted, c
     };
     let progress = Progress::new(limits, wanted, collect);
     let choices = Choices::default();
-    let writer = Writer { inner, choices: Arc::clone(&choices), progress: Arc::clone(&progress) };
+    let writer =
+        Writer { inner: ManuallyDrop::new(inner), choices: Arc::clone(&choices), progress: Arc::clone(&progress) };
     let (inside, body) = (Arc::clone(&progress), Arc::clone(body));
     let mut pass = progress.run(Engine::Shuttle, || {
         Runner::new(writer, config(limits)).run(move || inside.execute(&body));
@@ -169,8 +182,11 @@ pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<super::Every
         let wanted = Wanted { all: Recording::Everything, only: None };
         let left = Limits { executions: limits.executions.saturating_sub(every.executions), ..limits };
         let progress = Progress::new(left, wanted, true);
-        let writer =
-            Writer { inner: Box::new(tree.clone()), choices: Choices::default(), progress: Arc::clone(&progress) };
+        let writer = Writer {
+            inner: ManuallyDrop::new(Box::new(tree.clone())),
+            choices: Choices::default(),
+            progress: Arc::clone(&progress),
+        };
         let (inside, body) = (Arc::clone(&progress), Arc::clone(body));
         let pass = progress.run(Engine::Shuttle, || {
             Runner::new(writer, config(limits)).run(move || inside.execute(&body));
