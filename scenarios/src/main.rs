@@ -4,6 +4,7 @@ mod catalog;
 mod claims;
 mod isolate;
 mod lesson;
+mod official_registry;
 mod peer;
 mod scenarios;
 mod stage;

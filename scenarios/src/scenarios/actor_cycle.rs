@@ -24,6 +24,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::{Gate, Problem};
@@ -138,14 +139,14 @@ impl collector::Collector for OfficialInventoryCollector {
 }
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let (entered, (inventory_sends, mailbox)) = (stage.gate("encode() entered")?, channel());
     let collector = OfficialInventoryCollector { inventory: inventory_sends.clone(), entered: entered.clone() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     start(App::new(routes, bump).volatile("anvils_sold"), stage, entered, (inventory_sends, mailbox), move |kind| {
         let sold = Counter::<u64>::default();
-        official::write(&registry).register(format!("{kind}_sold"), "Items sold of this kind", sold);
+        official_registry::write(&registry).register(format!("{kind}_sold"), "Items sold of this kind", sold);
         Ok(())
     })
 }

@@ -1,7 +1,7 @@
 //! Inside `collect()`, an error path takes a mutex that `collect()` already holds.
 //!
-//! The collector locks its state, reads a sensor and reports. When the sensor fails it calls a helper that counts the
-//! failure and answers with the last good value, and that helper locks the state, too, as it should when it is called
+//! The collector locks its readings, asks a sensor and reports. When the sensor fails it calls a helper that counts the
+//! failure and answers with the last good value, and that helper locks the readings, too, as it should when it is called
 //! from anywhere else. A `std::sync::Mutex` is not recursive: the thread waits for itself.
 //!
 //! The path is only taken when something else has gone wrong already, so the endpoint dies at the moment at which one
@@ -12,8 +12,8 @@
 //! records a metric, and recording takes that mutex.
 //!
 //! ```text
-//! scrape        READ registry ── collect(): takes state ── sensor fails ── after_failure(): waits for state
-//!                                           └── held by this very thread ──────────────────────────┘
+//! scrape        READ registry ── collect(): takes readings ── sensor fails ── after_failure(): waits for readings
+//!                                           └── held by this very thread ─────────────────────────────┘
 //! ```
 //!
 //! ## Run it
@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{Gauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, official};
 use gatherlock::catalogue::Problem;
@@ -38,11 +39,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Debug, Default)]
 struct Thermometer {
     broken: AtomicBool,
-    state: Mutex<State>,
+    readings: Mutex<Readings>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct Readings {
     last: f64,
     failures: u64,
 }
@@ -54,13 +55,13 @@ impl Thermometer {
 
     /// What `collect()` reports; `None` if a lock was tried and is taken.
     fn temperature(&self, locking: Locking) -> Option<f64> {
-        let mut state = match locking {
-            Locking::Wait => self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            Locking::Try => self.state.try_lock().ok()?,
+        let mut readings = match locking {
+            Locking::Wait => self.readings.lock().unwrap_or_else(PoisonError::into_inner),
+            Locking::Try => self.readings.try_lock().ok()?,
         };
         match self.measure() {
             Ok(celsius) => {
-                state.last = celsius;
+                readings.last = celsius;
                 Some(celsius)
             }
             // The mistake: the helper locks what is locked here.
@@ -70,12 +71,12 @@ impl Thermometer {
 
     /// Counts a failure and answers with the last good value.
     fn after_failure(&self, locking: Locking) -> Option<f64> {
-        let mut state = match locking {
-            Locking::Wait => self.state.lock().unwrap_or_else(PoisonError::into_inner),
-            Locking::Try => self.state.try_lock().ok()?,
+        let mut readings = match locking {
+            Locking::Wait => self.readings.lock().unwrap_or_else(PoisonError::into_inner),
+            Locking::Try => self.readings.try_lock().ok()?,
         };
-        state.failures += 1;
-        Some(state.last)
+        readings.failures += 1;
+        Some(readings.last)
     }
 }
 
@@ -129,10 +130,10 @@ impl collector::Collector for OfficialTemperatureCollector {
 }
 
 fn on_official(thermometer: &Arc<Thermometer>) -> App {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let collector = OfficialTemperatureCollector { thermometer: thermometer.clone() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     App::new(routes, bump)
 }
 

@@ -21,6 +21,7 @@
 use super::handlers;
 use super::prometheus::{IntCounter, Registry};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, atomics, exporter, official};
 use gatherlock::catalogue::Problem;
@@ -34,7 +35,7 @@ fn play(stage: &Stage) -> Result<App, Problem> {
             let _never_called = handlers::canary(&registry)?;
             handlers::routes(stage.setting.variant, registry, stage.deadline())
         }
-        Library::Official => official::routes(&official::SharedRegistry::default()).0,
+        Library::Official => official::routes(&official_registry::SharedRegistry::default()).0,
         Library::Exporter => exporter::routes()?.0,
         Library::Atomics => atomics::routes(|_| ()).0,
     };

@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, PATIENCE, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
@@ -112,7 +113,7 @@ fn on_prometheus(stage: &Stage, with_writer: bool) -> Result<App, Problem> {
 /// The same collector for `prometheus-client`.
 #[derive(Debug)]
 struct OfficialSizeCollector {
-    registry: official::SharedRegistry,
+    registry: official_registry::SharedRegistry,
     between: Arc<Gate>,
 }
 
@@ -133,11 +134,11 @@ impl collector::Collector for OfficialSizeCollector {
 }
 
 fn on_official(stage: &Stage, with_writer: bool) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let between = stage.gate("between the two reads")?;
     let collector = OfficialSizeCollector { registry: registry.clone(), between: between.clone() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     let app = App::new(routes, bump);
     if !with_writer {
         return Ok(app);
@@ -146,7 +147,11 @@ fn on_official(stage: &Stage, with_writer: bool) -> Result<App, Problem> {
     Ok(app.volatile("plugin_calls").on(Command::Arm, move || {
         let writer = registry.clone();
         queue_a_writer(&stage, &between, LockMemory::of(&*registry), move || {
-            official::write(&writer).register("plugin_calls", "Calls into the plugin", Counter::<u64>::default());
+            official_registry::write(&writer).register(
+                "plugin_calls",
+                "Calls into the plugin",
+                Counter::<u64>::default(),
+            );
             Ok(())
         })
     }))

@@ -22,6 +22,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{Gauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, official};
 use gatherlock::catalogue::Problem;
@@ -152,7 +153,7 @@ impl collector::Collector for OfficialHitRateCollector {
 }
 
 fn on_official(region: &Region) -> App {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let lookups = Family::<Labels, Counter>::default();
     let collector = OfficialHitRateCollector { lookups, region: region.clone() };
@@ -160,7 +161,7 @@ fn on_official(region: &Region) -> App {
         let labels = vec![("region", "eu".to_string()), ("result", result.to_string())];
         collector.lookups.get_or_create(&labels).inc();
     }
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     App::new(routes, bump)
 }
 

@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Locking, Variant, atomics, because, exporter, official};
@@ -137,10 +138,10 @@ impl collector::Collector for OfficialWatchCollector {
 }
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let index = Shared::default();
-    official::write(&registry).register_collector(Box::new(OfficialWatchCollector { index: index.clone() }));
+    official_registry::write(&registry).register_collector(Box::new(OfficialWatchCollector { index: index.clone() }));
     drive(App::new(routes, bump), stage, index, |_| {})
 }
 

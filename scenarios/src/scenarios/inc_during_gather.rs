@@ -21,6 +21,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, exporter, official};
@@ -127,7 +128,7 @@ impl collector::Collector for OfficialBuildInfo {
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
     type Labels = Vec<(&'static str, &'static str)>;
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let (requests, in_flight) = (Counter::<u64>::default(), Gauge::<i64>::default());
     let seconds = histogram::Histogram::new([0.1, 0.5, 1.0]);
@@ -135,7 +136,7 @@ fn on_official(stage: &Stage) -> Result<App, Problem> {
     let ok: Labels = vec![("code", "200")];
     drop(by_code.get_or_create(&ok));
     let held = stage.gate("encode held inside a collector")?;
-    let mut writable = official::write(&registry);
+    let mut writable = official_registry::write(&registry);
     writable.register("requests", "Requests", requests.clone());
     writable.register("in_flight", "Requests in flight", in_flight.clone());
     writable.register("request_seconds", "Duration of requests", seconds.clone());

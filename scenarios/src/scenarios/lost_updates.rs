@@ -24,6 +24,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Locking, Variant, atomics, exporter, official};
@@ -188,11 +189,11 @@ impl collector::Collector for OfficialTallyCollector {
 }
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let (tally, inside) = (Tally::default(), stage.gate("encode() holds the tally")?);
     let collector = OfficialTallyCollector { tally: tally.clone(), inside: inside.clone() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     let turn = Turn { inside, waits_for: Some(tally.clone()) };
     drive(App::new(routes, bump), stage, Some(turn), move || update(&tally, Locking::Wait))
 }

@@ -22,6 +22,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc, Metric, MetricVec, MetricVecBuilder};
 use super::prometheus::{IntCounter, Opts, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, PATIENCE, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
@@ -181,7 +182,7 @@ impl collector::Collector for OfficialBehind {
 type Labels = Vec<(&'static str, &'static str)>;
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let stops = Stops::new(stage)?;
     INSIDE.set(stops.inside.clone()).map_err(|_| "a trial has one application")?;
@@ -189,7 +190,7 @@ fn on_official(stage: &Stage) -> Result<App, Problem> {
     let family = Family::new_with_constructor(OfficialHeldCounter::default);
     let ok: Labels = vec![("code", "200")];
     family.get_or_create(&ok).0.inc();
-    let mut writable = official::write(&registry);
+    let mut writable = official_registry::write(&registry);
     writable.register("responses", "Responses", family.clone());
     writable.register_collector(Box::new(OfficialBehind(stops.behind.clone())));
     drop(writable);

@@ -27,6 +27,7 @@ use super::handlers;
 use super::prometheus::{Histogram, HistogramOpts, Registry};
 use crate::isolate::{self, Isolated, Pages, isolated};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, exporter, official};
@@ -96,14 +97,14 @@ fn on_prometheus(stage: &Stage) -> Result<App, Problem> {
 
 /// `prometheus-client` keeps a histogram behind a mutex: the observer is frozen while it holds that.
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     // The table holds a bound and a count for each bucket, one for +Inf, and has grown to the next power of two.
     let size = (BUCKETS as usize + 1).next_power_of_two() * size_of::<(f64, u64)>();
     let (seconds, isolated) = isolated(size, 0, || histogram::Histogram::new(bounds()))?;
     let pages = table(isolated)?;
     seconds.observe(OBSERVED);
-    official::write(&registry).register("request_seconds", "Duration of requests", seconds.clone());
+    official_registry::write(&registry).register("request_seconds", "Duration of requests", seconds.clone());
     Ok(drive(App::new(routes, bump), stage, move || Ok(pages.clone()), move || seconds.observe(OBSERVED)))
 }
 

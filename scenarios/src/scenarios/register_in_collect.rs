@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::Problem;
@@ -78,7 +79,7 @@ fn on_prometheus(stage: &Stage) -> Result<App, Problem> {
 /// The same collector for `prometheus-client`.
 #[derive(Debug)]
 struct OfficialPeerCollector {
-    registry: official::SharedRegistry,
+    registry: official_registry::SharedRegistry,
     joined: Joined,
     peers: Gauge,
 }
@@ -90,19 +91,19 @@ impl collector::Collector for OfficialPeerCollector {
             self.peers.inc();
             let (name, lag) = (format!("peer_{peer}_lag"), Gauge::<i64>::default());
             // The mistake: the handler is our caller and holds the read lock of this registry.
-            official::write(&self.registry).register(name, "Entries that the peer is behind", lag);
+            official_registry::write(&self.registry).register(name, "Entries that the peer is behind", lag);
         }
         self.peers.encode(encoder.encode_descriptor("peers", "Peers that have joined", None, MetricType::Gauge)?)
     }
 }
 
 fn on_official() -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let joined = Joined::default();
     let collector =
         OfficialPeerCollector { registry: registry.clone(), joined: joined.clone(), peers: Gauge::default() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     Ok(drive(App::new(routes, bump), joined))
 }
 

@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
@@ -167,14 +168,14 @@ impl MetricConstructor<SessionGauge> for NewSession {
 /// `prometheus-client` cannot unregister. What comes and goes there is a label set of a family, behind the family's lock.
 fn on_official(stage: &Stage) -> Result<App, Problem> {
     type Labels = [(&'static str, usize); 1];
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let held = stage.gate("encode held inside the family")?;
     ENCODING.set(held.clone()).map_err(|_| "the gate is set already")?;
     let sessions = Family::<Labels, SessionGauge, NewSession>::new_with_constructor(NewSession);
     // One session stays, so that there is something to encode, whoever comes or goes.
     drop(sessions.get_or_create(&[("session", 0)]));
-    official::write(&registry).register("sessions", "Requests of a session", sessions.clone());
+    official_registry::write(&registry).register("sessions", "Requests of a session", sessions.clone());
     // SAFETY: a family whose constructor is empty is a single `Arc`, and that allocation comes from the C library; it lives
     // on in the registry.
     let lock = unsafe { LockMemory::behind(&sessions) };

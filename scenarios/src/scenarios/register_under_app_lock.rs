@@ -26,6 +26,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};
@@ -163,11 +164,11 @@ impl<T: SessionTable> collector::Collector for OfficialSessionCollector<T> {
 }
 
 fn on_official<T: SessionTable>(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let (sessions, entered) = (Arc::<T>::default(), stage.gate("encode() entered")?);
     let collector = OfficialSessionCollector { sessions: sessions.clone(), entered: entered.clone() };
-    official::write(&registry).register_collector(Box::new(collector));
+    official_registry::write(&registry).register_collector(Box::new(collector));
     let stage = stage.clone();
     Ok(App::new(routes, bump).volatile("session_7_requests").on(Command::Arm, move || {
         entered.close();
@@ -176,7 +177,7 @@ fn on_official<T: SessionTable>(stage: &Stage) -> Result<App, Problem> {
             entered.wait_for_arrival();
             open_session(&stage, &*sessions, Locking::Wait, &entered, || {
                 let requests = Counter::<u64>::default();
-                official::write(&registry).register("session_7_requests", "Requests of session 7", requests);
+                official_registry::write(&registry).register("session_7_requests", "Requests of session 7", requests);
                 Ok(())
             })
         })?;

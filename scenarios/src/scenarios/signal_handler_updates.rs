@@ -28,6 +28,7 @@ use super::handlers;
 use super::prometheus::core::{MetricVec, MetricVecBuilder};
 use super::prometheus::{self, IntCounter, Opts, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, official};
@@ -160,13 +161,13 @@ impl MetricConstructor<Counter> for OfficialPeerBuilder {
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
     type Labels = Vec<(&'static str, &'static str)>;
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let inside = stage.gate("a series is being created, WRITE held")?;
     BUILDING.set(inside.clone()).map_err(|_| "the builder's gate is set already")?;
     let requests = Family::<Labels, Counter, _>::new_with_constructor(OfficialPeerBuilder);
     requests.get_or_create(&vec![("peer", "1")]).inc();
-    official::write(&registry).register("requests", "Requests by peer", requests.clone());
+    official_registry::write(&registry).register("requests", "Requests by peer", requests.clone());
 
     let (in_handler, in_worker) = (requests.clone(), requests.clone());
     on_signal(move || {

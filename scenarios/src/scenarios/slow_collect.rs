@@ -23,6 +23,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::peer::Peer;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
@@ -83,9 +84,9 @@ impl collector::Collector for OfficialLagCollector {
 }
 
 fn on_official(replica: &Peer) -> App {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
-    official::write(&registry).register_collector(Box::new(OfficialLagCollector { replica: replica.clone() }));
+    official_registry::write(&registry).register_collector(Box::new(OfficialLagCollector { replica: replica.clone() }));
     App::new(routes, bump)
 }
 

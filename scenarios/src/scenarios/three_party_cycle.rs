@@ -21,6 +21,7 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};
@@ -33,11 +34,23 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use std::sync::Arc;
 
+/// What is kept in memory.
+#[derive(Debug, Default)]
+struct Cache {
+    entries: Vec<String>,
+}
+
+/// What the cache is refilled from.
+#[derive(Debug, Default)]
+struct Index {
+    entries: Vec<String>,
+}
+
 /// A store with a cache in front of an index, each behind its own lock.
 #[derive(Debug)]
 struct Store {
-    cache: Mutex<Vec<String>>,
-    index: Mutex<Vec<String>>,
+    cache: Mutex<Cache>,
+    index: Mutex<Index>,
     /// A scrape stands in `collect()`.
     entered: Gate,
     /// The index is taken.
@@ -49,7 +62,7 @@ struct Store {
 impl Store {
     fn new(stage: &Stage, entered: &'static str) -> Result<Arc<Store>, Problem> {
         Ok(Arc::new(Store {
-            cache: Mutex::new(vec!["a".to_string()]),
+            cache: Mutex::new(Cache { entries: vec!["a".to_string()] }),
             index: Mutex::default(),
             entered: Gate::new(entered, stage.journal())?,
             indexing: Gate::new("index taken", stage.journal())?,
@@ -61,9 +74,9 @@ impl Store {
     fn cached(&self, locking: Locking) -> Option<i64> {
         self.entered.pass();
         match locking {
-            Locking::Wait => Some(self.cache.lock().len() as i64),
+            Locking::Wait => Some(self.cache.lock().entries.len() as i64),
             Locking::Try => {
-                let cached = self.cache.try_lock().map(|cache| cache.len() as i64);
+                let cached = self.cache.try_lock().map(|cache| cache.entries.len() as i64);
                 if cached.is_none() {
                     self.refused.open();
                 }
@@ -79,18 +92,18 @@ impl Store {
                 let mut cache = self.cache.lock();
                 stage.journal().reached("cache taken");
                 self.entered.open();
-                cache.clone_from(&self.index.lock());
+                cache.entries.clone_from(&self.index.lock().entries);
             }
             Locking::Try => {
                 let Some(mut cache) = self.cache.try_lock() else { return };
                 stage.journal().reached("cache taken");
                 self.entered.open();
                 match self.index.try_lock() {
-                    Some(index) => cache.clone_from(&index),
+                    Some(index) => cache.entries.clone_from(&index.entries),
                     // It goes on without the index, and is not done yet when the scrape comes by.
                     None => {
                         self.refused.wait_until_open();
-                        cache.clear();
+                        cache.entries.clear();
                     }
                 }
             }
@@ -113,7 +126,7 @@ impl Store {
         };
         stage.journal().reached("index taken");
         self.indexing.open();
-        index.push("b".to_string());
+        index.entries.push("b".to_string());
         // The mistake, spread over three modules: the guard above lives on while the registry's lock is asked for.
         register()
     }
@@ -204,12 +217,16 @@ impl collector::Collector for OfficialCacheCollector {
 }
 
 fn on_official(stage: &Stage) -> Result<App, Problem> {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let store = Store::new(stage, "encode() entered")?;
-    official::write(&registry).register_collector(Box::new(OfficialCacheCollector { store: store.clone() }));
+    official_registry::write(&registry).register_collector(Box::new(OfficialCacheCollector { store: store.clone() }));
     Ok(drive(App::new(routes, bump).volatile("index_builds"), stage, store, true, move || {
-        official::write(&registry).register("index_builds", "Rebuilds of the index", Counter::<u64>::default());
+        official_registry::write(&registry).register(
+            "index_builds",
+            "Rebuilds of the index",
+            Counter::<u64>::default(),
+        );
         Ok(())
     }))
 }

@@ -21,6 +21,7 @@
 use super::handlers;
 use super::prometheus::{IntCounter, Registry};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::Problem;
@@ -49,13 +50,13 @@ fn on_prometheus(stage: &Stage) -> Result<App, Problem> {
 }
 
 fn on_official() -> App {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
-    official::write(&registry).register("requests", "Requests", Counter::<u64>::default());
-    let fresh = official::SharedRegistry::default();
+    official_registry::write(&registry).register("requests", "Requests", Counter::<u64>::default());
+    let fresh = official_registry::SharedRegistry::default();
     App::new(routes, bump).on(Command::Arm, move || {
         // The mistake: as above.
-        *official::write(&fresh) = std::mem::take(&mut *official::write(&registry));
+        *official_registry::write(&fresh) = std::mem::take(&mut *official_registry::write(&registry));
         Ok(())
     })
 }

@@ -1,6 +1,7 @@
 //! `official`: the Prometheus project's own crate, `prometheus-client`. Its registry has no lock of its own, so an
 //! application that registers while it runs shares it behind one: here, as many do, in a `std::sync::RwLock`.
 
+use crate::official_registry::{SharedRegistry, write};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -9,16 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-
-/// The registry as the application and the handler share it.
-pub(crate) type SharedRegistry = Arc<RwLock<Registry>>;
-
-/// The registry's write lock, for whoever registers. Nobody panics while holding it.
-pub(crate) fn write(registry: &SharedRegistry) -> RwLockWriteGuard<'_, Registry> {
-    registry.write().unwrap_or_else(PoisonError::into_inner)
-}
+use std::sync::PoisonError;
 
 /// `/metrics` of `registry`, and what bumps the canary.
 pub(crate) fn routes(registry: &SharedRegistry) -> (Router, impl FnMut() + 'static) {
