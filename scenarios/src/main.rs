@@ -7,6 +7,7 @@ mod lesson;
 mod official_registry;
 mod peer;
 mod scenarios;
+mod series;
 mod stage;
 mod variants;
 

@@ -5,6 +5,7 @@ use axum::Router;
 use axum::routing::get;
 use gatherlock::catalogue::{Gate, Journal, Problem, Running, Trial, this_thread};
 use gatherlock::model::{ChildEvent, Command, Endpoint};
+use nix::sys::socket::{Backlog, listen};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::{Arc, mpsc};
@@ -192,6 +193,8 @@ impl Node {
             format!("cannot listen on 127.0.0.1:{}: {error}; the scenario needs this very port", self.port)
         })?;
         listener.set_nonblocking(true)?;
+        // As many as a listener of tokio's own takes. With std's 128 a storm would measure dropped connection requests.
+        listen(&listener, Backlog::new(1024)?)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
         let routes = self.routes.route("/health", get(async || "OK"));

@@ -5,6 +5,8 @@
 
 pub(crate) mod actor_cycle;
 pub(crate) mod app_lock_retaken;
+pub(crate) mod cardinality_explosion;
+pub(crate) mod cardinality_explosion_past_the_limit;
 pub(crate) mod frozen_canary;
 pub(crate) mod gather_in_collect;
 pub(crate) mod gather_in_collect_no_writer;
@@ -19,6 +21,7 @@ pub(crate) mod on_0_13;
 pub(crate) mod register_in_collect;
 pub(crate) mod register_storm;
 pub(crate) mod register_under_app_lock;
+pub(crate) mod scrape_storm;
 pub(crate) mod signal_handler_updates;
 pub(crate) mod slow_collect;
 pub(crate) mod three_party_cycle;
