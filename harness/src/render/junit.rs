@@ -4,8 +4,9 @@
 
 use super::{digest, matrix::Matrix, text};
 use crate::model::{CaseReport, ModelReport, Report, Verdict};
+// From `core`, which has spans of time and no clock.
+use core::time::Duration;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
-use std::time::Duration;
 
 /// The report as one XML document.
 pub fn render(report: &Report) -> String {
