@@ -280,7 +280,7 @@ impl fmt::Debug for Registry {
 
 static DEFAULT: LazyLock<Registry> = LazyLock::new(Registry::new);
 
-/// The registry that [`register`], [`unregister`] and [`gather`] use: one for the process. It is not the default registry
+/// The registry that [`register`], [`unregister`] and [`gather()`] use: one for the process. It is not the default registry
 /// of `prometheus`, which the `register_…!` macros without a registry fill.
 pub fn default_registry() -> &'static Registry {
     &DEFAULT
