@@ -1,5 +1,6 @@
 //! A metric with as many series as one likes, in every library: what scenarios about size are made of.
 
+use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{self, Library, atomics, exporter, official};
 use gatherlock::catalogue::Problem;
@@ -54,10 +55,10 @@ fn on_prometheus(stage: &Stage) -> Result<Series, Problem> {
 }
 
 fn on_official() -> Series {
-    let registry = official::SharedRegistry::default();
+    let registry = official_registry::SharedRegistry::default();
     let (routes, bump) = official::routes(&registry);
     let queries = Family::<[(&'static str, String); 2], Counter>::default();
-    official::write(&registry).register("queries", HELP, queries.clone());
+    official_registry::write(&registry).register("queries", HELP, queries.clone());
     let create = move |numbers: Range<usize>| {
         for number in numbers {
             queries.get_or_create(&labels(number)).inc();
