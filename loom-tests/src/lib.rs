@@ -14,6 +14,10 @@
 //! What is outside every model: time, sockets, signals, async runtimes, a thread that is frozen from outside. That is the
 //! live scenarios' work.
 //!
+//! # Your own collectors
+//! `examples/my_collector.rs` is the whole of it: locks and threads from [`shim`], `Registry` from [`prometheus`], a body
+//! for [`explore::Explorer`].
+//!
 //! # A primitive that is not modelled does not compile
 //! This is how the wrapper crates see `std`:
 //! ```
@@ -39,3 +43,6 @@ pub mod signature;
 mod waits;
 
 pub use gatherlock_model_shim as shim;
+
+/// `prometheus` 0.14.0 as published, on the shim's locks.
+pub use gatherlock_model_prometheus_0_14 as prometheus;

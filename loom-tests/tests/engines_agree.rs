@@ -23,9 +23,12 @@ fn both_engines_visit_the_same_behaviours() {
     for version in VERSIONS {
         for (name, distinct) in SMALL {
             let model = (version.models)().into_iter().find(|model| model.name == name).expect("a model of that name");
-            let loom = Explorer::new(Search::Loom { preemptions: None }).behaviours().run(model.body);
+            let loom = Explorer::new(Search::Loom { preemptions: None })
+                .limits(Limits::patient())
+                .behaviours()
+                .run(model.body);
             assert_eq!(loom.strength, Strength::Exhausted, "{name}: {:?}", loom.finding);
-            let shuttle = every_schedule(Arc::new(model.body), Limits::default()).expect("small enough");
+            let shuttle = every_schedule(Arc::new(model.body), Limits::patient()).expect("small enough");
             assert!(shuttle.hung.is_empty(), "{name}");
             let only = |one: &BTreeSet<_>, other: &BTreeSet<_>| one.difference(other).cloned().collect::<Vec<_>>();
             let differ = (only(&loom.behaviours, &shuttle.finished), only(&shuttle.finished, &loom.behaviours));
@@ -42,8 +45,8 @@ fn both_engines_visit_the_same_behaviours() {
 #[test]
 fn every_schedule_is_every_schedule() {
     let model = (VERSIONS[1].models)().into_iter().find(|model| model.name == "reset-during-gather").expect("a model");
-    let own = Explorer::new(Search::Dfs).behaviours().run(model.body);
-    let every = every_schedule(Arc::new(model.body), Limits::default()).expect("small enough");
+    let own = Explorer::new(Search::Dfs).limits(Limits::patient()).behaviours().run(model.body);
+    let every = every_schedule(Arc::new(model.body), Limits::patient()).expect("small enough");
     assert!(matches!(own.finding, Finding::None));
     assert_eq!((own.behaviours, own.executions), (every.finished, every.executions));
 }
@@ -52,6 +55,6 @@ fn every_schedule_is_every_schedule() {
 #[test]
 fn a_search_goes_on_after_a_hang() {
     let model = (VERSIONS[1].models)().into_iter().find(|model| model.name == "gather-in-collect").expect("a model");
-    let every = every_schedule(Arc::new(model.body), Limits::default()).expect("small enough");
+    let every = every_schedule(Arc::new(model.body), Limits::patient()).expect("small enough");
     assert!(!every.hung.is_empty() && !every.finished.is_empty());
 }

@@ -188,17 +188,29 @@ fn config(cases: u32) -> ProptestConfig {
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() }
 }
 
-/// What the model can do, by loom: the outcomes, or `None` if it can hang.
-fn by_loom(program: &Program) -> Option<BTreeSet<Outcome>> {
+/// What the model can do.
+#[derive(Debug, PartialEq)]
+enum Can {
+    Hang,
+    Do(BTreeSet<Outcome>),
+    /// Nothing is known: the program has more executions than this test is worth.
+    TooMuch,
+}
+
+fn by_loom(program: &Program) -> Can {
     let outcomes = Arc::default();
-    let explored = Explorer::new(Search::Loom { preemptions: None }).run_body(modelled(program, &outcomes));
-    match explored.finding {
-        Finding::Deadlock(_) => return None,
-        Finding::None => assert_eq!(explored.strength, Strength::Exhausted),
-        other => panic!("{program:?}: {other:?}"),
+    let limits = Limits { executions: 5_000, ..Limits::patient() };
+    let search = Search::Loom { preemptions: None };
+    let explored = Explorer::new(search).limits(limits).run_body(modelled(program, &outcomes));
+    let outcomes = outcomes.lock().expect("not poisoned").clone();
+    match (explored.finding, explored.strength) {
+        (Finding::Deadlock(_), _) => Can::Hang,
+        (Finding::None, Strength::Exhausted) => Can::Do(outcomes),
+        (Finding::Inconclusive { .. }, Strength::Limit { .. }) if explored.executions == limits.executions => {
+            Can::TooMuch
+        }
+        (other, strength) => panic!("{program:?}: {other:?}, {strength}"),
     }
-    let outcomes = outcomes.lock().expect("not poisoned");
-    Some(outcomes.clone())
 }
 
 proptest! {
@@ -207,7 +219,7 @@ proptest! {
     /// Real runs of programs that cannot hang.
     #[test]
     fn no_real_run_leaves_the_model(program in program(2..=3, 3), delays in prop::collection::vec(0..400u32, 120)) {
-        if let Some(outcomes) = by_loom(&program) {
+        if let Can::Do(outcomes) = by_loom(&program) {
             for delays in delays.chunks_exact(3) {
                 let outcome = really(&program, NEVER, delays);
                 prop_assert!(outcome.is_some(), "stuck, and the model says that it cannot be: {program:?}");
@@ -225,14 +237,15 @@ proptest! {
     #[test]
     fn loom_shuttle_and_reality_agree(program in program(2..=2, 2), delays in prop::collection::vec(0..400u32, 20)) {
         let outcomes = Arc::default();
-        let limits = Limits { executions: 100_000, ..Limits::default() };
+        let limits = Limits { executions: 100_000, ..Limits::patient() };
         let every = every_schedule(modelled(&program, &outcomes), limits);
         prop_assume!(every.is_some());
         let every = every.unwrap_or_default();
         let outcomes = outcomes.lock().expect("not poisoned").clone();
         match by_loom(&program) {
-            None => prop_assert!(!every.hung.is_empty(), "only loom hangs: {program:?}"),
-            Some(by_loom) => {
+            Can::TooMuch => prop_assume!(false),
+            Can::Hang => prop_assert!(!every.hung.is_empty(), "only loom hangs: {program:?}"),
+            Can::Do(by_loom) => {
                 prop_assert!(every.hung.is_empty(), "only shuttle hangs: {program:?}");
                 prop_assert_eq!(&by_loom, &outcomes, "{:?}", program);
                 let behaviours = Explorer::new(Search::Loom { preemptions: None })
@@ -257,15 +270,19 @@ proptest! {
 /// The generator reaches what the tests are about: programs that hang, and programs with more than one outcome.
 #[test]
 fn the_programs_that_matter_are_among_them() {
+    let outcomes = |program: &Program| match by_loom(program) {
+        Can::Do(outcomes) => outcomes,
+        other => panic!("{program:?}: {other:?}"),
+    };
     let recursive = vec![vec![Step::Read(0), Step::Read(0)], vec![Step::Write(0)]];
-    assert_eq!(by_loom(&recursive), None);
+    assert_eq!(by_loom(&recursive), Can::Hang);
     let admitted = vec![vec![Step::Read(0), Step::ReadRecursive(0)], vec![Step::Write(0)]];
-    assert_eq!(by_loom(&admitted).map(|outcomes| outcomes.len()), Some(2));
+    assert_eq!(outcomes(&admitted).len(), 2);
     let tried = vec![vec![Step::Write(0), Step::Release], vec![Step::TryWrite(0)]];
-    assert_eq!(by_loom(&tried).map(|outcomes| outcomes.len()), Some(3));
+    assert_eq!(outcomes(&tried).len(), 3);
     // A writer that waits behind a reader keeps the next reader out, although only readers are inside.
     let queued = vec![vec![Step::Read(0), Step::TryRead(0)], vec![Step::Write(0)]];
-    let outcomes = by_loom(&queued).expect("it cannot hang");
+    let outcomes = outcomes(&queued);
     assert!(outcomes.contains(&vec![vec![Some(0), None], vec![Some(0)]]), "{outcomes:?}");
 }
 

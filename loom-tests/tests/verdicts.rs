@@ -45,7 +45,7 @@ const EXECUTIONS: [(&str, u64, Option<u64>); 32] = [
 fn hold(version: &Version, search: Search, models: impl Iterator<Item = (Model, Option<u64>)>) {
     let mut wrong = Vec::new();
     for (model, executions) in models {
-        let checked = model.check(search, Limits::default());
+        let checked = model.check(search, Limits::patient());
         let explored = checked.exploration.executions;
         let name = format!("{} on {} under {search:?}", model.name, version.number);
         if checked.verdict != Verdict::Held {
@@ -153,7 +153,7 @@ fn how_many_preemptions_a_deadlock_needs() {
         let model = (version("0.14.0").models)().into_iter().find(|model| model.name == name).expect("a model");
         (0..=3).find(|bound| {
             let search = Search::Loom { preemptions: Some(*bound) };
-            model.check(search, Limits::default()).verdict == Verdict::Held
+            model.check(search, Limits::patient()).verdict == Verdict::Held
         })
     };
     assert_eq!(needs("register-in-collect"), Some(0), "one thread needs none");

@@ -72,6 +72,13 @@ pub struct Limits {
     pub steps: usize,
 }
 
+impl Limits {
+    /// No limit on time: for tests, whose result must not depend on how busy the machine is.
+    pub fn patient() -> Self {
+        Limits { time: Duration::MAX, ..Limits::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Limits { executions: 2_000_000, time: Duration::from_secs(60), steps: 5_000 }
