@@ -6,7 +6,7 @@ use crate::model::{Confidence, Outcome};
 /// The rule.
 pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
     let busy: Vec<_> = scene.serving.iter().filter(|thread| scene.progresses(thread)).collect();
-    let most = busy.iter().max_by_key(|thread| (thread.cpu_ms, -thread.tid))?;
+    let most = busy.iter().max_by_key(|thread| (thread.cpu_ms, std::cmp::Reverse(thread.tid)))?;
     let says = match busy.len() {
         1 => format!("{} runs the request, is on CPU and makes progress", scene.name(most.tid)),
         n => format!("{n} threads run requests and make progress, {} most of all", scene.name(most.tid)),

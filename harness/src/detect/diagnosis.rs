@@ -130,6 +130,14 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
         Some(cycle) => scene.graph.behind(cycle),
         None => Vec::new(),
     };
+    let mut gaps = explained.gaps.clone();
+    if scene.graph.is_truncated() {
+        gaps.push(Gap {
+            what: "further cycles and suspects".to_string(),
+            why: "there are more of them than are listed".to_string(),
+            uncovers: false,
+        });
+    }
     let diagnosis = Diagnosis {
         target: hang.target.clone(),
         outcome: ruling.outcome,
@@ -144,7 +152,7 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
         edges: explained.edges.clone(),
         cycle: ruling.cycle.as_ref().map(|cycle| scene.graph.report(cycle)).unwrap_or_default(),
         suspects: scene.graph.suspects().iter().map(|cycle| scene.graph.report(cycle)).collect(),
-        gaps: explained.gaps.clone(),
+        gaps,
         advice: if hang.advice.is_empty() { general_advice(ruling) } else { hang.advice.to_vec() },
     };
     Diagnosed { diagnosis, evidence, covered: ruling.covered }

@@ -74,9 +74,9 @@ impl<'a> Scene<'a> {
         self.explained.spins.iter().any(|spin| spin.tid == tid && spin.unchanged)
     }
 
-    /// Whether a thread is on CPU and used it between the samples, and no spin rule says that it gets nowhere.
+    /// Whether a thread is on CPU and used it between the samples. Whether it only spins is for an earlier rule to say.
     pub(super) fn progresses(&self, thread: &Thread) -> bool {
-        thread.state == "R" && thread.cpu_ms > 0 && !self.spins(thread.tid)
+        thread.state == "R" && thread.cpu_ms > 0
     }
 
     /// `` `tokio-rt-worker` 4711 ``

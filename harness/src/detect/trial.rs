@@ -31,10 +31,12 @@ fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: 
     }
     let is = |class, wrong| Class::Is(Answer { class, wrong, canary: CanaryMoved::NotChecked });
     // A dead process accepts no connection and answers none: that it died says more than either.
-    let died = record.died().filter(|exit| request.end.is_none_or(|(ended_us, _)| exit.at_us <= ended_us + bound_us));
+    let died = record
+        .died()
+        .filter(|exit| request.end.is_none_or(|(ended_us, _)| exit.at_us <= ended_us.saturating_add(bound_us)));
     let Some(exchange) = request.exchange() else {
         // The parent's clock for the hang limit starts a little before the request does.
-        let waited_us = record.last_us.saturating_sub(request.sent_us) + bound_us / 10;
+        let waited_us = record.last_us.saturating_sub(request.sent_us).saturating_add(bound_us / 10);
         return match died {
             Some(_) => is(Outcome::Crashed, Vec::new()),
             None if waited_us >= hang_limit_us => Class::Hang,
@@ -111,7 +113,7 @@ pub(super) fn void(record: &Record<'_>, classes: &[Option<Outcome>], bound_us: u
     if let Some((command, problem)) = record.problems.first() {
         return because(format!("the child could not carry out `{}`: {problem}", command.word()));
     }
-    if let Some(exit) = died.filter(|exit| record.commanded(Command::Arm).is_none_or(|armed| exit.at_us < armed)) {
+    if let Some(exit) = died.filter(|_| record.commanded(Command::Arm).is_none()) {
         return because(format!("the child died before the mistake was armed: {}", how(exit)));
     }
     if let Some(reason) = before(record, classes) {

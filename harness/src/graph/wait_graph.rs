@@ -11,8 +11,11 @@ use crate::model::{
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Cycles of each kind that are looked for. One is enough to explain a hang; more would only fill the page.
+/// Claimed cycles that are looked for. One is enough to explain a hang; more would only fill the page.
 const CYCLE_LIMIT: usize = 64;
+
+/// Suspects that are listed.
+const SUSPECT_LIMIT: usize = 16;
 
 /// One thread waits on another, or on itself.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -107,7 +110,7 @@ impl<'a> WaitGraph<'a> {
         let claimable: Vec<Step<'a>> = steps.iter().copied().filter(Step::is_claimable).collect();
         // Claimable cycles are searched for alone first, so that a thicket of suspects cannot crowd them out.
         let (claimed, cut) = circles(&claimable, CYCLE_LIMIT);
-        let (all, cut_too) = circles(&steps, CYCLE_LIMIT + claimed.len());
+        let (all, cut_too) = circles(&steps, SUSPECT_LIMIT + claimed.len());
         let mut suspects: Vec<Cycle<'a>> =
             all.into_iter().filter(|cycle| cycle.confidence() == Confidence::Suspected).collect();
         for cycle in supposed(explained, &steps) {
@@ -115,8 +118,8 @@ impl<'a> WaitGraph<'a> {
                 suspects.push(cycle);
             }
         }
-        let truncated = cut || cut_too || suspects.len() > CYCLE_LIMIT;
-        suspects.truncate(CYCLE_LIMIT);
+        let truncated = cut || cut_too || suspects.len() > SUSPECT_LIMIT;
+        suspects.truncate(SUSPECT_LIMIT);
         let (self_waits, cycles) = claimed.into_iter().partition(Cycle::is_self_wait);
         let threads = explained.threads.iter().map(|thread| (thread.tid, thread.name.as_str())).collect();
         WaitGraph { threads, steps, cycles, self_waits, suspects, truncated }

@@ -30,9 +30,9 @@ pub(super) fn has_suffix(kind: Kind, suffix: &str, dialect: Dialect) -> bool {
 pub(super) struct Open {
     /// Which of HELP, TYPE and UNIT were seen.
     pub(super) seen: Vec<&'static str>,
-    series: HashSet<String>,
+    series: HashSet<Vec<u8>>,
     /// The histograms in it, by their labels without `le`.
-    histograms: BTreeMap<String, Histogram>,
+    histograms: BTreeMap<Vec<u8>, Histogram>,
 }
 
 struct Histogram {
@@ -57,10 +57,10 @@ impl Open {
         if let Some(twice) = labels.windows(2).find(|pair| pair[0].0 == pair[1].0) {
             return Err(Fault::DuplicateLabel(excerpt(twice[0].0)));
         }
-        let mut key = format!("{}{}", sample.name, key_of(&labels));
+        let mut key = key_of(sample.name, &labels);
         if dialect == Dialect::OpenMetrics {
             // OpenMetrics allows several points of one series, told apart by their timestamps.
-            key.push_str(&format!("@{:?}", sample.timestamp));
+            key.extend_from_slice(&sample.timestamp.map_or(0, f64::to_bits).to_le_bytes());
         }
         if !self.series.insert(key) {
             return Err(Fault::DuplicateSeries(describe(sample.name, &labels)));
@@ -80,7 +80,7 @@ impl Open {
         line: usize,
     ) -> Result<(), Fault> {
         let others: Vec<(&str, &str)> = labels.iter().copied().filter(|(name, _)| *name != "le").collect();
-        let histogram = self.histograms.entry(key_of(&others)).or_insert(Histogram {
+        let histogram = self.histograms.entry(key_of("", &others)).or_insert(Histogram {
             first_line: line,
             last_bound: None,
             everything: None,
@@ -120,13 +120,14 @@ impl Open {
     }
 }
 
-/// The labels as one string that no other set of labels gives: each value goes with its length.
-fn key_of(sorted: &[(&str, &str)]) -> String {
-    use std::fmt::Write;
-    let mut key = String::new();
-    for (name, value) in sorted {
-        // Writing to a string cannot fail.
-        let _ = write!(key, "|{name}={}:{value}", value.len());
+/// A name and labels as one key that no other name and labels give: 0xFF ends each part and is in no UTF-8 text.
+fn key_of(name: &str, sorted: &[(&str, &str)]) -> Vec<u8> {
+    let parts = sorted.iter().flat_map(|(name, value)| [*name, *value]);
+    let len = name.len() + 1 + parts.clone().map(|part| part.len() + 1).sum::<usize>();
+    let mut key = Vec::with_capacity(len);
+    for part in std::iter::once(name).chain(parts) {
+        key.extend_from_slice(part.as_bytes());
+        key.push(0xFF);
     }
     key
 }

@@ -257,6 +257,12 @@ fn no_thread_and_no_worker_left_is_starved() {
     assert_eq!(hung(app().runtime(4, 1, None)).outcome, Outcome::Starved, "nobody polls the driver");
     assert_eq!(hung(app().runtime(4, 0, None)).outcome, Outcome::Stalled, "nobody is blocked");
     assert_eq!(hung(app()).outcome, Outcome::Stalled, "no runtime was recognised, so nothing is known of one");
+    assert!(hung(app().runtime(4, 0, Some(7))).covered);
+    assert!(!hung(app().runtime(4, 3, Some(7))).covered, "a blocked worker may run the request");
+    let mut unseen = app().runtime(4, 4, None);
+    unseen.0.gaps.push(Gap { what: "the stack of thread 7".into(), why: "no unwind table".into(), uncovers: true });
+    let unseen = hung(unseen);
+    assert_eq!((unseen.outcome, unseen.covered), (Outcome::Stalled, false), "its thread may only not have been seen");
 }
 
 #[test]
@@ -341,6 +347,9 @@ fn what_was_not_seen_leaves_the_case_open() {
     assert_eq!((nowhere.outcome, nowhere.covered), (Outcome::Stalled, false), "asleep, and no edge says why");
     let lock = hung(waits_for(ResourceKind::StdMutex, "Mutex<State>"));
     assert_eq!((lock.outcome, lock.covered), (Outcome::Stalled, false), "a lock without a holder");
+
+    let moving = hung(waits_for(ResourceKind::Channel, "a channel").but(|edge| edge.stable = false));
+    assert_eq!((moving.outcome, moving.covered), (Outcome::Stalled, false), "it moved between the samples");
 
     let with_gap = |uncovers| {
         let mut process = waits_for(ResourceKind::Io, "a socket");

@@ -1,6 +1,7 @@
 //! Trials made up by hand, one fact at a time, and what `detect` makes of them.
 
 mod answers;
+mod any_order;
 mod figures;
 mod hangs;
 mod trials;
