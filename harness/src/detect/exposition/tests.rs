@@ -156,6 +156,8 @@ fn histograms_are_told_apart_by_their_other_labels() {
                 h_count{a=\"x\"} 2\nh_count{a=\"y\"} 6\n";
     assert!(parse(body, Dialect::Text).is_ok());
     assert_eq!(fault(&body.replace("h_count{a=\"y\"} 6", "h_count{a=\"y\"} 7")).0, 3);
+    let twice = "# TYPE h histogram\nh_bucket{le=\"1\"} 1\nh_bucket{le=\"1.0\"} 1\n";
+    assert_eq!(fault(twice), (3, 1, "the buckets of `h_bucket{}` are not in increasing order of `le`".to_string()));
 }
 
 #[test]
