@@ -349,8 +349,8 @@ impl Search<'_, '_> {
                     Next::End => Invoked::Ended,
                 };
             }
-            // A guard that this path has filled with something unknown, while the acquisition that the thread waits for
-            // is still to be given back: that is it.
+            // The guard of the acquisition that the thread waits for does not exist yet, so its place holds nothing that
+            // can be known: the first guard of this kind to be dropped is taken for it.
             Call::Op(Op::Unlock(mode)) if path.pending > 0 && self.unknown_guard(path, &name) => {
                 self.apply(path, Op::Unlock(mode), false);
                 return Invoked::Skipped;
@@ -374,11 +374,12 @@ impl Search<'_, '_> {
             .any(|value| value == lock || (0..2).any(|n| self.points_to_lock(path, value.wrapping_add(8 * n))))
     }
 
-    /// Whether a guard of this kind of lock is dropped whose contents are not known.
+    /// Whether a guard of this kind of lock is dropped that does not refer to this one.
     fn unknown_guard(&self, path: &Path, name: &str) -> bool {
         let std = matches!(self.lock.kind, ResourceKind::StdMutex | ResourceKind::StdRwLock);
-        let guard = path.machine.register(RDI).map(|address| path.machine.load(self.walker.memory, address, 8));
-        name.contains("Guard<") && name.contains(if std { "std::sync::" } else { "lock_api::" }) && guard == Some(None)
+        path.machine.register(RDI).is_some()
+            && name.contains("Guard<")
+            && name.contains(if std { "std::sync::" } else { "lock_api::" })
     }
 
     fn points_to_lock(&self, path: &Path, address: u64) -> bool {

@@ -1,83 +1,10 @@
-//! The live engine against a service that really hangs: this test executes itself as the target.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+//! Who holds and who waits, in every shape in which locks hang a `/metrics`.
 
-#[path = "fixtures/service.rs"]
-mod service;
-
-use gatherlock::diagnose::Engine;
+use crate::target::Target;
 use gatherlock::model::{Explained, Mode, Provenance, Relation, ResourceKind, Snapshot};
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
-use std::sync::LazyLock;
-use std::time::{Duration, Instant};
-
-const CASE: &str = "GATHERLOCK_TEST_CASE";
-static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
-
-/// Not a test: what the tests start as their target.
-#[test]
-#[ignore = "the target process of the other tests"]
-fn target() {
-    if let Ok(case) = std::env::var(CASE) {
-        service::run(&case);
-    }
-}
-
-struct Target {
-    child: Child,
-    _scrape: TcpStream,
-}
-
-impl Target {
-    fn start(case: &str) -> Target {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "target", "--ignored", "--nocapture", "--test-threads=1"]);
-        command.env(CASE, case).stdout(Stdio::piped()).stdin(Stdio::null());
-        // SAFETY: prctl is async-signal-safe.
-        unsafe {
-            command.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            });
-        }
-        let mut child = command.spawn().unwrap();
-        let out = BufReader::new(child.stdout.take().unwrap());
-        let port = out.lines().map_while(Result::ok).find_map(|l| l.strip_prefix("port ").map(str::to_owned)).unwrap();
-        let mut scrape = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        Target { child, _scrape: scrape }
-    }
-    fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-    /// Samples until two samples in a row show what `done` wants, or for half a minute; then what they showed last.
-    fn explained(&self, done: impl Fn(&Explained) -> bool) -> (Snapshot, Snapshot, Explained) {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let mut first = ENGINE.sample(self.pid()).unwrap();
-        loop {
-            // Time between two samples: what is compared is whether threads moved meanwhile.
-            std::thread::sleep(Duration::from_millis(30));
-            let mut second = ENGINE.sample(self.pid()).unwrap();
-            let explained = ENGINE.explain(Some(&first), &mut second, true);
-            if done(&explained) || Instant::now() > deadline {
-                return (first, second, explained);
-            }
-            first = second;
-        }
-    }
-}
-
-impl Drop for Target {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// The edges of locks and spins as lines, sorted: who does what to which resource, and how sure that is.
-fn lock_edges(explained: &Explained) -> Vec<String> {
+pub(crate) fn lock_edges(explained: &Explained) -> Vec<String> {
     let mut lines = Vec::new();
     for edge in &explained.edges {
         let resource = explained.resources.iter().find(|r| r.id == edge.resource).unwrap();
@@ -208,7 +135,6 @@ fn a_cycle_of_three_over_both_kinds_of_mutex() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "the walk does not follow the moves of unoptimised code yet")]
 fn a_std_mutex_locked_twice_by_one_function() {
     expect(
         "std-mutex-twice",
@@ -317,42 +243,6 @@ fn a_blocking_pool_thread_that_serves_the_request() {
     );
     let runtime = explained.runtime.unwrap();
     assert_eq!((runtime.workers, runtime.blocked), (3, 0));
-}
-
-/// Starts the case and demands that the request waits, unchanged, for something of this kind and name that is no lock.
-fn expect_event(case: &str, kind: ResourceKind, name: &str) {
-    let target = Target::start(case);
-    let waits = |explained: &Explained| {
-        let serving: Vec<i32> = explained.threads.iter().filter(|t| t.serves_request).map(|t| t.tid).collect();
-        let mut waits =
-            explained.edges.iter().filter(|e| serving.contains(&e.thread) && e.relation == Relation::Waits && e.stable);
-        waits.find_map(|wait| explained.resources.iter().find(|r| r.id == wait.resource).cloned())
-    };
-    let (_, _, explained) = target.explained(|explained| waits(explained).is_some_and(|r| r.kind == kind));
-    let resource = waits(&explained).expect("the request waits for nothing");
-    assert_eq!(resource.kind, kind, "{resource:?}");
-    assert!(resource.name.contains(name), "{resource:?}");
-    assert_eq!(lock_edges(&explained), Vec::<String>::new());
-}
-
-#[test]
-fn a_silent_tcp_peer_is_named() {
-    expect_event("tcp-read", ResourceKind::Io, "receive from TCP peer 127.0.0.1:");
-}
-
-#[test]
-fn a_channel_without_a_message() {
-    expect_event("channel", ResourceKind::Channel, "message on a channel");
-}
-
-#[test]
-fn a_gate_of_a_condition_variable() {
-    expect_event("condvar-gate", ResourceKind::Channel, "condition variable in diagnose::service::Gate::pass");
-}
-
-#[test]
-fn a_gate_that_is_a_pipe() {
-    expect_event("pipe-gate", ResourceKind::Io, "read from a pipe");
 }
 
 #[test]

@@ -1,0 +1,21 @@
+//! The live engine against processes that really hang: this test executes itself as the target.
+#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+
+mod contended;
+mod events;
+mod locks;
+mod replay;
+mod service;
+mod stop;
+mod target;
+
+/// Not a test: what the tests start as their target.
+#[test]
+#[ignore = "the target process of the other tests"]
+fn target() {
+    match std::env::var(target::CASE).as_deref() {
+        Ok("counts-signals") => stop::count_signals(),
+        Ok(case) => service::run(case),
+        Err(_) => panic!("start it through the other tests"),
+    }
+}
