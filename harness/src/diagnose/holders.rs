@@ -118,7 +118,11 @@ fn mentions(frame: &super::unwind::Frame, lock: u64, memory: &Memory<'_>) -> boo
 
 /// Whether the lock lies in an executable's data, where code can name it without a pointer.
 fn is_static(lock: Lock, walker: &Walker<'_>) -> bool {
-    walker.layout.modules().iter().any(|m| !m.system && m.bias <= lock.address && lock.address < m.end + (16 << 20))
+    walker
+        .layout
+        .modules()
+        .iter()
+        .any(|m| !m.system && m.bias <= lock.address && lock.address < m.end.saturating_add(16 << 20))
 }
 
 /// How many holders a lock word counts.

@@ -201,6 +201,13 @@ pub(super) struct Layout {
 }
 
 impl Layout {
+    /// A layout of these modules.
+    #[cfg(test)]
+    pub(super) fn of(mut modules: Vec<Mapped>) -> Layout {
+        modules.sort_by_key(|module| module.start);
+        Layout { modules }
+    }
+
     /// The module that covers a runtime address.
     pub(super) fn find(&self, address: u64) -> Option<&Mapped> {
         let index = self.modules.partition_point(|module| module.start <= address).checked_sub(1)?;

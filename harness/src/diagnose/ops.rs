@@ -29,11 +29,9 @@ pub(super) fn width(kind: ResourceKind) -> usize {
 
 /// An atomic instruction on the lock word: `expected` is what rax holds, `source` the second operand.
 pub(super) fn atomic(kind: ResourceKind, i: &Instruction, expected: Option<u64>, source: Option<u64>) -> Op {
-    // Sign-extend a 32-bit operand so that one table serves both widths.
-    let source = match i.memory_size().size() {
-        4 => source.map(|v| i64::from(v as u32 as i32)),
-        _ => source.map(|v| v as i64),
-    };
+    // Sign-extend 32-bit operands so that one table serves both widths.
+    let signed = |value: u64| if i.memory_size().size() == 4 { i64::from(value as u32 as i32) } else { value as i64 };
+    let source = source.map(signed);
     let added = match i.mnemonic() {
         Mnemonic::Xadd | Mnemonic::Add => source,
         Mnemonic::Sub => source.map(i64::wrapping_neg),
@@ -41,7 +39,7 @@ pub(super) fn atomic(kind: ResourceKind, i: &Instruction, expected: Option<u64>,
         Mnemonic::Dec => Some(-1),
         _ => None,
     };
-    let exchanged = (i.mnemonic() == Mnemonic::Cmpxchg).then_some((expected.map(|e| e as i64), source));
+    let exchanged = (i.mnemonic() == Mnemonic::Cmpxchg).then_some((expected.map(signed), source));
     let swapped = if i.mnemonic() == Mnemonic::Xchg { source } else { None };
     match kind {
         ResourceKind::ParkingLotRwLock => parking_lot_rwlock(added, exchanged),
@@ -62,7 +60,7 @@ pub(super) fn atomic(kind: ResourceKind, i: &Instruction, expected: Option<u64>,
         ResourceKind::StdRwLock => match (added, exchanged) {
             (Some(-1), _) => Op::Unlock(Mode::Read),
             (Some(-0x3fff_ffff), _) => Op::Unlock(Mode::Write),
-            (_, Some((Some(e), Some(n)))) if n == e + 1 => Op::Lock(Mode::Read),
+            (_, Some((Some(e), Some(n)))) if n == e.wrapping_add(1) => Op::Lock(Mode::Read),
             (_, Some((_, Some(n)))) if n & 0x3fff_ffff == 0x3fff_ffff => Op::Lock(Mode::Write),
             (_, Some((Some(_), Some(_)))) => Op::Neutral,
             _ => Op::Unknown,
@@ -84,10 +82,10 @@ fn parking_lot_rwlock(added: Option<i64>, exchanged: Option<(Option<i64>, Option
         (Some(8 | 12), _) => Op::Convert(Mode::Write),
         (Some(-4), _) => Op::Convert(Mode::Upgradable),
         (_, Some((Some(WRITER), Some(0)))) => Op::Unlock(Mode::Write),
-        (_, Some((Some(e), Some(n)))) if n == e + READER => Op::Lock(Mode::Read),
-        (_, Some((Some(e), Some(n)))) if n == e + UPGRADABLE => Op::Lock(Mode::Upgradable),
-        (_, Some((Some(e), Some(n)))) if n == e - UPGRADABLE => Op::Unlock(Mode::Upgradable),
-        (_, Some((Some(e), Some(n)))) if n == e - UPGRADABLE + WRITER => Op::Convert(Mode::Upgradable),
+        (_, Some((Some(e), Some(n)))) if n == e.wrapping_add(READER) => Op::Lock(Mode::Read),
+        (_, Some((Some(e), Some(n)))) if n == e.wrapping_add(UPGRADABLE) => Op::Lock(Mode::Upgradable),
+        (_, Some((Some(e), Some(n)))) if n == e.wrapping_sub(UPGRADABLE) => Op::Unlock(Mode::Upgradable),
+        (_, Some((Some(e), Some(n)))) if n == e.wrapping_sub(UPGRADABLE - WRITER) => Op::Convert(Mode::Upgradable),
         (_, Some((Some(e), Some(n)))) if n == e | WRITER && e & WRITER == 0 => Op::Lock(Mode::Write),
         (_, Some((None, Some(WRITER)))) => Op::Lock(Mode::Write),
         (_, Some((Some(_), Some(_)))) => Op::Neutral,
@@ -214,6 +212,7 @@ mod tests {
         let xadd32 = decode(&[0xf0, 0x0f, 0xc1, 0x03]); // lock xadd [rbx], eax
         let cmpxchg64 = decode(&[0xf0, 0x48, 0x0f, 0xb1, 0x0b]); // lock cmpxchg [rbx], rcx
         let cmpxchg8 = decode(&[0xf0, 0x0f, 0xb0, 0x0b]); // lock cmpxchg [rbx], cl
+        let cmpxchg32 = decode(&[0xf0, 0x0f, 0xb1, 0x0b]); // lock cmpxchg [rbx], ecx
         let xchg32 = decode(&[0x87, 0x03]); // xchg [rbx], eax
         let minus = |v: i64| Some(v as u64);
         use ResourceKind::*;
@@ -230,6 +229,8 @@ mod tests {
             (StdMutex, &xchg32, None, Some(2), Op::Lock(Mode::Exclusive)),
             (StdRwLock, &xadd32, None, Some(0xffff_ffff), Op::Unlock(Mode::Read)),
             (StdRwLock, &xadd32, None, Some(0xc000_0001), Op::Unlock(Mode::Write)),
+            (StdRwLock, &cmpxchg32, Some(0x8000_0001), Some(0x8000_0002), Op::Lock(Mode::Read)),
+            (ParkingLotRwLock, &cmpxchg64, Some(u64::MAX >> 1), Some(0), Op::Neutral),
             // Not an operation of a std mutex, whatever it looks like.
             (StdMutex, &xadd32, None, Some(0xffff_ffff), Op::Unknown),
         ] {

@@ -116,11 +116,15 @@ fn parse_stat(stat: &str, task: &mut Task) {
     task.started = number(19);
 }
 
-/// Who traces the process, if anybody does.
+/// The process that traces this one, if any does.
 pub(super) fn tracer(pid: i32) -> Option<i32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
-    line.trim().parse().ok().filter(|tracer| *tracer != 0)
+    let field = |pid: i32, name: &str| -> Option<i32> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    };
+    let thread = field(pid, "TracerPid:").filter(|tracer| *tracer != 0)?;
+    // The kernel names the thread that attached; people know the process.
+    Some(field(thread, "Tgid:").unwrap_or(thread))
 }
 
 /// What a file descriptor of the process refers to, with the peer of a TCP socket.

@@ -61,7 +61,7 @@ pub(super) fn record(pid: i32, threads: &[RawThread], mappings: &[Mapping], word
             used.borrow_mut().clear();
             // Once more, to keep the words that matter and none of the misses.
             let _ = objects::histogram(found.base, &read);
-            for address in (found.base..found.base + HISTOGRAM).step_by(8) {
+            for address in (found.base..found.base.saturating_add(HISTOGRAM)).step_by(8) {
                 let _ = read(address);
             }
             words.append(&mut used.borrow_mut());

@@ -151,3 +151,92 @@ fn refusal(pid: i32) -> SampleError {
         None => SampleError::NotPermitted { pid },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read};
+    use std::process::{Child, Command, Stdio};
+
+    const TARGET: &str = "GATHERLOCK_TEST_STOPS";
+
+    struct Sleeper(Child);
+
+    impl Sleeper {
+        fn start() -> (Sleeper, i32) {
+            let child = Command::new("sleep").arg("600").spawn().unwrap();
+            let pid = i32::try_from(child.id()).unwrap();
+            (Sleeper(child), pid)
+        }
+    }
+
+    impl Drop for Sleeper {
+        fn drop(&mut self) {
+            // Fails only if it has ended already.
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    fn state(pid: i32) -> char {
+        proc::task(pid, pid).state
+    }
+
+    fn await_resumed(pid: i32) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while state(pid) != 'S' || proc::tracer(pid).is_some() {
+            assert!(Instant::now() < deadline, "state {}, traced by {:?}", state(pid), proc::tracer(pid));
+            std::thread::yield_now();
+        }
+    }
+
+    /// Not a test: stops a process and holds it until it is killed itself.
+    #[test]
+    #[ignore = "the killed process of the next test"]
+    fn holds_its_target() {
+        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap()).unwrap();
+        println!("\nholding");
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
+
+    #[test]
+    fn a_target_runs_on_when_the_sampler_is_killed_in_the_middle() {
+        let (_sleeper, pid) = Sleeper::start();
+        let mut sampler = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "diagnose::stop::tests::holds_its_target", "--ignored", "--nocapture"])
+            .env(TARGET, pid.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(sampler.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line == "holding"));
+        assert_eq!(state(pid), 't');
+        sampler.kill().unwrap();
+        sampler.wait().unwrap();
+        await_resumed(pid);
+    }
+
+    #[test]
+    fn a_target_runs_on_when_the_sampling_thread_panics() {
+        let (_sleeper, pid) = Sleeper::start();
+        let seen = std::thread::spawn(move || {
+            let _stopped = Stopped::new(pid).unwrap();
+            // The hook would print what is meant to happen here.
+            std::panic::resume_unwind(Box::new(state(pid)));
+        });
+        assert_eq!(seen.join().unwrap_err().downcast_ref::<char>(), Some(&'t'));
+        await_resumed(pid);
+    }
+
+    #[test]
+    fn one_tracer_at_a_time() {
+        let (_sleeper, pid) = Sleeper::start();
+        let stopped = Stopped::new(pid).unwrap();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let second = std::thread::spawn(move || Stopped::new(pid).err());
+        assert_eq!(second.join().unwrap(), Some(SampleError::Traced { pid, tracer: own }));
+        drop(stopped);
+        await_resumed(pid);
+    }
+}
