@@ -2,10 +2,10 @@
 //!
 //! The walk through the code ahead of a frame needs rbx and r12-r15, which unwinders made for profiling do not restore.
 
-use super::image::Layout;
+use super::image::{Image, Layout};
 use gimli::{
-    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EndianSlice, EvaluationResult, LittleEndian, Location, Register,
-    RegisterRule, UnwindContext, UnwindExpression, UnwindSection, Value,
+    BaseAddresses, CfaRule, EhFrame, EhFrameHdr, EhFrameOffset, EndianSlice, EvaluationResult, FrameDescriptionEntry,
+    LittleEndian, Location, Register, RegisterRule, UnwindContext, UnwindExpression, UnwindSection, Value,
 };
 
 /// DWARF numbers of the registers used by name here and in the walk.
@@ -112,21 +112,8 @@ fn step(
     let image = &module.image;
     let address = lookup.wrapping_sub(module.bias);
     let no_cfi = |e: gimli::Error| format!("no unwinding information at {}+{address:#x}: {e}", module.name);
-    let bases = BaseAddresses::default()
-        .set_eh_frame(image.eh_frame.address)
-        .set_eh_frame_hdr(image.eh_frame_hdr.address)
-        .set_text(image.text);
-    let section = EhFrame::new(image.section(image.eh_frame), LittleEndian);
-    let header = EhFrameHdr::new(image.section(image.eh_frame_hdr), LittleEndian);
-    let entry = match header.parse(&bases, 8) {
-        Ok(parsed) if parsed.table().is_some() => parsed
-            .table()
-            .ok_or(gimli::Error::NoUnwindInfoForAddress)
-            .and_then(|table| table.fde_for_address(&section, &bases, address, EhFrame::cie_from_offset)),
-        // Without the index the whole section is searched; rare, and still bounded by its size.
-        _ => section.fde_for_address(&bases, address, EhFrame::cie_from_offset),
-    }
-    .map_err(no_cfi)?;
+    let (section, bases) = tables(image);
+    let entry = entry(image, &section, &bases, address).map_err(no_cfi)?;
     let row = entry.unwind_info_for_address(&section, &bases, context, address).map_err(no_cfi)?;
     let encoding = entry.cie().encoding();
     let registers = frame.registers;
@@ -190,15 +177,40 @@ fn step(
     Ok(Step::Caller { registers: caller, signal: entry.is_signal_trampoline() })
 }
 
-/// The first and the last-but-one link-time address of the function that covers `address`.
-pub(super) fn function_bounds(image: &super::image::Image, address: u64) -> Option<(u64, u64)> {
+fn tables(image: &Image) -> (EhFrame<Slice<'_>>, BaseAddresses) {
     let bases = BaseAddresses::default()
         .set_eh_frame(image.eh_frame.address)
         .set_eh_frame_hdr(image.eh_frame_hdr.address)
         .set_text(image.text);
-    let section: EhFrame<Slice<'_>> = EhFrame::new(image.section(image.eh_frame), LittleEndian);
-    let header = EhFrameHdr::new(image.section(image.eh_frame_hdr), LittleEndian);
-    let parsed = header.parse(&bases, 8).ok()?;
-    let entry = parsed.table()?.fde_for_address(&section, &bases, address, EhFrame::cie_from_offset).ok()?;
+    (EhFrame::new(image.section(image.eh_frame), LittleEndian), bases)
+}
+
+/// The unwinding entry that covers a link-time address.
+fn entry<'a>(
+    image: &'a Image,
+    section: &EhFrame<Slice<'a>>,
+    bases: &BaseAddresses,
+    address: u64,
+) -> gimli::Result<FrameDescriptionEntry<Slice<'a>>> {
+    // The one form that linkers write: a 32-bit count and sorted 32-bit offsets. Others make gimli overflow, and without
+    // the index the whole section is searched, which is bounded by its size.
+    let index = image.section(image.eh_frame_hdr);
+    if index.first() != Some(&1) || index.get(2..4) != Some(&[0x03, 0x3b]) {
+        return section.fde_for_address(bases, address, EhFrame::cie_from_offset);
+    }
+    let header = EhFrameHdr::new(index, LittleEndian).parse(bases, 8)?;
+    let table = header.table().ok_or(gimli::Error::NoUnwindInfoForAddress)?;
+    let place = table.lookup(address, bases)?.direct()?;
+    // gimli's own step from here to the entry subtracts unchecked.
+    let offset = place.checked_sub(header.eh_frame_ptr().direct()?).and_then(|offset| usize::try_from(offset).ok());
+    let offset = offset.ok_or(gimli::Error::NoUnwindInfoForAddress)?;
+    let entry = section.fde_from_offset(bases, EhFrameOffset(offset), EhFrame::cie_from_offset)?;
+    if entry.contains(address) { Ok(entry) } else { Err(gimli::Error::NoUnwindInfoForAddress) }
+}
+
+/// The first link-time address of the function that covers `address`, and the one behind its last.
+pub(super) fn function_bounds(image: &Image, address: u64) -> Option<(u64, u64)> {
+    let (section, bases) = tables(image);
+    let entry = entry(image, &section, &bases, address).ok()?;
     Some((entry.initial_address(), entry.end_address()))
 }
