@@ -42,12 +42,6 @@ impl Stage {
         self.trial.bound / 2
     }
 
-    /// The seed of everything that is random.
-    #[allow(dead_code, reason = "for the scenarios with random load")]
-    pub(crate) fn seed(&self) -> u64 {
-        self.trial.seed
-    }
-
     /// Where to say what happens.
     pub(crate) fn journal(&self) -> &Journal {
         &self.trial.journal

@@ -19,6 +19,21 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'actor-cycle*'`
+//!
+//! ## What it prints
+//! ```text
+//!                              timeout-                   timeout-
+//!               naive          inline         offload     offload     try-lock       atomics exporter official
+//! ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   actor-cycle ✓ stalled      ✓ stalled      ✓ stalled   ✓ contained ✓ stalled      –       –        ✓ stalled
+//!                 +0.67/scrape   +0.67/scrape   +1/scrape   +1/scrape   +0.67/scrape                    +0.67/scrape
+//!                 1 stuck        1 stuck        1 stuck     1 stuck     1 stuck                         1 stuck
+//!
+//!   naive            stalled     `tokio-rt-worker` 2384 waits for message on a channel in
+//!                                gatherlock_scenarios::scenarios::actor_cycle::ask
+//!                                (scenarios/src/scenarios/actor_cycle.rs:78)
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

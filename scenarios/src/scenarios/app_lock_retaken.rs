@@ -18,6 +18,19 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'app-lock-retaken*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                 timeout-                  timeout-
+//!                    naive        inline       offload      offload     try-lock  atomics exporter official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   app-lock-retaken ✓ deadlocked ✓ deadlocked ✓ deadlocked ✓ contained ✓ invalid –       –        ✓ deadlocked
+//!                      +1/scrape    +1/scrape    +1/scrape    +1/scrape                              +0.33/scrape
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 3194 holds Mutex<Readings> (LOCK) and waits for it again (LOCK): it
+//!                                waits for itself
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

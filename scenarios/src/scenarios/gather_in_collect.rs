@@ -18,6 +18,21 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'gather-in-collect*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                    timeout-                    timeout-
+//!                     naive          inline         offload      offload     try-lock       atomics exporter official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   gather-in-collect ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ deadlocked   –       –        ✓ deadlocked
+//!                       +0.33/scrape   +0.67/scrape   +1/scrape    +1/scrape   +0.67/scrape                    +1/scrape
+//!                       1 stuck        1 stuck        1 stuck      1 stuck     1 stuck                         1 stuck
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 2908 holds prometheus Registry #1 (READ) and waits for it again
+//!                                (READ), behind `plugin-load` 2924 in its queue, which waits for prometheus Registry #1
+//!                                (WRITE)
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -13,6 +13,15 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'gather-in-collect-no-writer*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                        timeout-          timeout-
+//!                               naive    inline   offload  offload  try-lock atomics exporter official
+//! ────────────────────────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   gather-in-collect-no-writer ✓ served ✓ served ✓ served ✓ served ✓ served –       –        ✓ served
+//! ```
 
 use super::gather_in_collect::play_with;
 use crate::lesson::{Cell, Lesson, Setting};

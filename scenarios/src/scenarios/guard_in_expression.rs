@@ -17,6 +17,19 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'guard-in-expression*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                      timeout-                    timeout-
+//!                       naive          inline         offload      offload     try-lock  atomics exporter official
+//! ──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   guard-in-expression ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ invalid –       –        ✓ deadlocked
+//!                         +0.67/scrape   +0.33/scrape   +1/scrape    +1/scrape                              +0.67/scrape
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 3329 holds RwLock<HashMap<String, AtomicU64, RandomState, Global>>
+//!                                (READ) and waits for it again (WRITE): it waits for itself
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -16,6 +16,15 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'inc-during-gather*'`
+//!
+//! ## What it prints
+//! ```text
+//!                              timeout-          timeout-
+//!                     naive    inline   offload  offload  try-lock atomics  exporter official
+//! ───────────────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   inc-during-gather ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -18,6 +18,21 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'incident*'`
+//!
+//! ## What it prints
+//! ```text
+//!                         timeout-                  timeout-
+//!            naive        inline       offload      offload     try-lock  atomics  exporter official
+//! ──────────────────────────────────────────────────────────────────────────────────────────────────────
+//! the incident
+//!   incident ✓ deadlocked ✓ deadlocked ✓ deadlocked ✓ contained ✓ invalid ✓ served ✓ served ✓ deadlocked
+//!              +1/scrape    +1/scrape    +1/scrape    +1/scrape                               +1/scrape
+//!              3 stuck      3 stuck      3 stuck      3 stuck                                 3 stuck
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 3729 holds prometheus Registry #1 (READ) and waits for Mutex<Sessions>
+//!                                (LOCK), which `session-open` 3738 holds while it waits for prometheus Registry #1
+//!                                (WRITE)
+//! ```
 
 use super::register_under_app_lock;
 use crate::lesson::{Cell, Lesson, Setting};

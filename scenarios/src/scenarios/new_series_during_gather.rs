@@ -17,6 +17,15 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'new-series-during-gather*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                     timeout-          timeout-
+//!                            naive    inline   offload  offload  try-lock atomics exporter official
+//! ─────────────────────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   new-series-during-gather ✓ served ✓ served ✓ served ✓ served ✓ served –       ✓ served ✓ served
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc, Metric, MetricVec, MetricVecBuilder};

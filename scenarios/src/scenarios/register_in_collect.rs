@@ -18,6 +18,25 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'register-in-collect*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                      timeout-                    timeout-
+//!                       naive          inline         offload      offload
+//! ────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   register-in-collect ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained
+//!                         +0.67/scrape   +0.67/scrape   +1/scrape    +1/scrape
+//!
+//!                       try-lock       atomics exporter official
+//! ────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   register-in-collect ✓ deadlocked   –       –        ✓ deadlocked
+//!                         +0.67/scrape                    +0.67/scrape
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 2502 holds prometheus Registry #1 (READ) and waits for it again
+//!                                (WRITE): it waits for itself
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -21,6 +21,29 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'register-under-app-lock*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                          timeout-
+//!                           naive          inline         offload
+//! ────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   register-under-app-lock ✓ deadlocked   ✓ deadlocked   ✓ deadlocked
+//!     lock=std                +0.67/scrape   +0.67/scrape   +1/scrape
+//!                             1 stuck        1 stuck        1 stuck
+//!
+//!                           timeout-
+//!                           offload     try-lock  atomics exporter official
+//! ─────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   register-under-app-lock ✓ contained ✓ invalid –       ✓ served ✓ deadlocked
+//!     lock=std                +1/scrape                              +1/scrape
+//!                             1 stuck                                1 stuck
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 4243 holds prometheus Registry #1 (READ) and waits for Mutex<Sessions>
+//!                                (LOCK), which `session-open` 4253 holds while it waits for prometheus Registry #1
+//!                                (WRITE)
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

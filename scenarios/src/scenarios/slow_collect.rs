@@ -18,6 +18,20 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'slow-collect*'`
+//!
+//! ## What it prints
+//! ```text
+//!                               timeout-                   timeout-
+//!                naive          inline         offload     offload     try-lock       atomics  exporter       official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! I/O in a scrape
+//!   slow-collect ✓ stalled      ✓ stalled      ✓ stalled   ✓ contained ✓ stalled      ✓ served ✓ stalled      ✓ stalled
+//!                  +0.67/scrape   +0.67/scrape   +1/scrape   +1/scrape   +0.67/scrape            +0.33/scrape   +1/scrape
+//!                  recovers       recovers       recovers    recovers    recovers                recovers       recovers
+//!
+//!   naive            stalled     `tokio-rt-worker` 3440 waits for receive from TCP peer 127.0.0.1:38017 (local
+//!                                127.0.0.1:43238) in gatherlock_scenarios::peer::Peer::lag (scenarios/src/peer.rs:62)
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

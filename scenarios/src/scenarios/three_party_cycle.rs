@@ -16,6 +16,21 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'three-party-cycle*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                    timeout-                    timeout-
+//!                     naive          inline         offload      offload     try-lock  atomics exporter official
+//! ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   three-party-cycle ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ invalid –       ✓ served ✓ deadlocked
+//!                       +0.67/scrape   +0.67/scrape   +1/scrape    +1/scrape                              +0.33/scrape
+//!                       2 stuck        2 stuck        2 stuck      2 stuck                                2 stuck
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 2092 holds prometheus Registry #1 (READ) and waits for Mutex<Cache>
+//!                                (LOCK), which `cache-refill` 2100 holds while it waits for Mutex<Index> (LOCK), which
+//!                                `index-build` 2098 holds while it waits for prometheus Registry #1 (WRITE)
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

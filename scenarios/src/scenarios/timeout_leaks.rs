@@ -21,6 +21,27 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'timeout-leaks*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                   timeout-                   timeout-
+//!                    naive          inline         offload     offload
+//! ───────────────────────────────────────────────────────────────────────────
+//! I/O in a scrape
+//!   timeout-leaks    ✓ stalled      ✓ stalled      ✓ stalled   ✓ contained
+//!     stuck=for-good   +0.50/scrape   +0.50/scrape   +1/scrape   +0.67/scrape
+//!                      no recovery    no recovery    recovers    no recovery
+//!
+//!                    try-lock       atomics  exporter       official
+//! ────────────────────────────────────────────────────────────────────────
+//! I/O in a scrape
+//!   timeout-leaks    ✓ stalled      ✓ served ✓ stalled      ✓ stalled
+//!     stuck=for-good   +0.33/scrape            +0.17/scrape   +0.50/scrape
+//!                      no recovery             no recovery    no recovery
+//!
+//!   naive            stalled     `tokio-rt-worker` 4476 waits for receive from TCP peer 127.0.0.1:36961 (local
+//!                                127.0.0.1:46580) in gatherlock_scenarios::peer::Peer::lag (scenarios/src/peer.rs:62)
+//! ```
 
 use super::slow_collect::play_with;
 use crate::lesson::{Cell, Lesson, Setting};

@@ -17,6 +17,19 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'unregister-in-collect*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                        timeout-                    timeout-
+//!                         naive          inline         offload      offload     try-lock       atomics exporter official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   unregister-in-collect ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ deadlocked   –       –        –
+//!                           +0.67/scrape   +0.67/scrape   +1/scrape    +1/scrape   +0.67/scrape
+//!
+//!   naive            deadlocked  `tokio-rt-worker` 2793 holds prometheus Registry #1 (READ) and waits for it again
+//!                                (WRITE): it waits for itself
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

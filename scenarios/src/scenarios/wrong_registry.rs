@@ -17,6 +17,15 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'wrong-registry*'`
+//!
+//! ## What it prints
+//! ```text
+//!                            timeout-            timeout-
+//!                  naive     inline    offload   offload   try-lock  atomics exporter  official
+//! ──────────────────────────────────────────────────────────────────────────────────────────────
+//! answered, but wrong
+//!   wrong-registry ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid –       ✓ invalid ✓ invalid
+//! ```
 
 use super::handlers;
 use super::prometheus::{IntCounter, Registry};
