@@ -7,7 +7,7 @@ use super::record::Record;
 use super::scene::Scene;
 use super::trial::Class;
 use crate::model::{HealthCount, Limits, Outcome, Purpose, Release, RequestReport, Thread};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The measured limits of a trial.
 pub(super) fn limits(
@@ -62,13 +62,16 @@ fn leaked_per_scrape(record: &Record<'_>, classes: &[Class], scene: &Scene<'_>) 
     (sent > 0).then(|| stuck as f64 / sent as f64)
 }
 
+/// Whether the last scrape of each endpoint after the cause was let go was served: those before it may still have met
+/// what was on its way back.
 fn recovers(requests: &[RequestReport], release: Release) -> Option<bool> {
     if release == Release::Never {
         return None;
     }
-    let mut after = requests.iter().filter(|request| request.purpose == Purpose::After && request.class.is_some());
-    let first = after.next()?.class;
-    Some(first == Some(Outcome::Served) && after.all(|request| request.class == Some(Outcome::Served)))
+    let after = requests.iter().filter(|request| request.purpose == Purpose::After && request.class.is_some());
+    let last: BTreeMap<&str, Option<Outcome>> =
+        after.map(|request| (request.endpoint.as_str(), request.class)).collect();
+    (!last.is_empty()).then(|| last.values().all(|class| *class == Some(Outcome::Served)))
 }
 
 fn health(requests: &[RequestReport], bound_us: u64) -> Option<HealthCount> {

@@ -240,6 +240,7 @@ fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::La
         waits_for: of(Relation::Waits).next().map(|e| WaitsFor { resource: e.resource.clone(), mode: e.mode }),
         serves_request: stack.logical().any(rules::serves_request),
         stack: stacks::present(stack, layout),
+        omitted_frames: 0,
     }
 }
 

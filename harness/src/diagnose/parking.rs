@@ -9,6 +9,8 @@ use crate::model::ParkedThread;
 const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 /// Buckets are aligned to a cache line.
 const BUCKET: u64 = 64;
+/// Nothing is mapped below this address.
+const LEAST_KEY: u64 = 0x1_0000;
 const MAX_BUCKETS: u64 = 1 << 20;
 const MAX_PARKED: usize = 100_000;
 /// Bytes of writable data looked through in an executable without symbols.
@@ -136,8 +138,9 @@ fn queues(pid: i32, heads: &[u64], bits: u32, offset: u64) -> Option<Vec<ParkedT
             }
             let word = |at: usize| u64::from_le_bytes(data[at..at + 8].try_into().unwrap_or_default());
             let key = word(0);
-            // The key must hash into the bucket in whose queue it was found: a layout guessed wrong does not.
-            if key.wrapping_mul(HASH) >> (64 - bits) != number as u64 {
+            // The key must hash into the bucket in whose queue it was found: a layout guessed wrong does not. A small
+            // number is no lock's address, but hashes into bucket 0 and would pass for one there.
+            if key < LEAST_KEY || key.wrapping_mul(HASH) >> (64 - bits) != number as u64 {
                 return None;
             }
             parked.push(ParkedThread { thread_data: at, key, token: word(24) });

@@ -46,7 +46,7 @@ const SERVES_REQUEST: &[Pattern] = &[
     pattern("as prometheus::encoder::Encoder>::encode", "/src/encoder/pb.rs", "encode"),
     pattern("prometheus_client::encoding", "prometheus-client-", "encode"),
     pattern("PrometheusHandle::render", "metrics-exporter-prometheus-", "render"),
-    pattern("gatherlock_scenarios::variants::", "scenarios/src/variants/", ""),
+    pattern("::metrics_handler", "", ""),
 ];
 
 /// See [`SERVES_REQUEST`].
@@ -229,7 +229,8 @@ mod tests {
     fn who_serves_a_request() {
         assert!(serves_request(&frame("prometheus::registry::Registry::gather", "")));
         assert!(serves_request(&frame("gather", "prometheus-0.14.0/src/registry.rs")));
-        assert!(serves_request(&frame("gatherlock_scenarios::variants::naive::metrics", "")));
+        assert!(serves_request(&frame("service::metrics_handler::{{closure}}", "")));
+        assert!(!serves_request(&frame("service::variants::official::write", "")));
         assert!(!serves_request(&frame("register", "prometheus-0.14.0/src/registry.rs")));
         assert!(!serves_request(&frame(
             "prometheus::registry::Registry::register",

@@ -42,6 +42,28 @@ impl Stage<'_> {
         self.wait_for_answers(Instant::now() + limit + KEPT_OPEN)
     }
 
+    /// The *after* phase: scrapes each endpoint until it is answered with 200 or the hang limit has passed since the
+    /// cause was let go. What was stuck needs a moment to come back, and how long that takes is part of the answer.
+    pub(crate) fn after(&mut self) -> Result<(), Halt> {
+        let end = Instant::now() + self.hang_limit();
+        let pause = self.bound() / 10;
+        for endpoint in 0..self.endpoints.len() {
+            loop {
+                let left = end.saturating_duration_since(Instant::now());
+                let number = self.send(endpoint, Purpose::After, left)?;
+                self.wait_for_answers(end + KEPT_OPEN)?;
+                let next = Instant::now() + pause;
+                if self.requests.succeeded(number) || next >= end {
+                    break;
+                }
+                while Instant::now() < next {
+                    self.hear(next)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The *during* phase: sends what `drive` says, samples the process when a bound passes, releases the cause when
     /// `release` says, and returns when every scrape is answered or the judged scrape's hang limit has passed.
     pub(crate) fn during(&mut self, drive: Drive, release: Release) -> Result<(), Halt> {

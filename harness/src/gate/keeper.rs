@@ -2,7 +2,7 @@
 //! once a second; so a killed run loses at most the trials that were under way.
 
 use super::assemble::{RunEnd, RunHeader, TrialRecord, assemble};
-use crate::model::{CaseId, Outcome, Report, Void};
+use crate::model::{CaseId, Diagnosis, Outcome, Report, Void};
 use crate::runner::{RunJournal, SyncPolicy, recover_file};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -90,6 +90,9 @@ impl Keeper {
             record.trial.diagnosis = None;
             record.trial.timeline.clear();
         }
+        if let Some(diagnosis) = &mut record.trial.diagnosis {
+            fold_idle_stacks(diagnosis);
+        }
         let written = self.journal.append(&Line::Trial(Box::new(record.clone())));
         let problem = written.err().map(|error| {
             let what = error.to_string();
@@ -134,6 +137,29 @@ impl Keeper {
     fn write(&mut self, report: &Report) -> std::io::Result<()> {
         self.written = Some(Instant::now());
         write_atomically(&self.folder.join(REPORT), crate::render::json::render(report).as_bytes())
+    }
+}
+
+/// Frames kept of a thread that has no part in what is wrong: where it waits, not how it got there.
+const IDLE_FRAMES: usize = 6;
+
+/// Cuts the stacks of threads that neither run a request, nor hold or wait for a lock, nor burn CPU; a service has
+/// dozens of them, and they would be most of the report.
+fn fold_idle_stacks(diagnosis: &mut Diagnosis) {
+    let locks: HashSet<&str> =
+        diagnosis.resources.iter().filter(|resource| resource.kind.is_lock()).map(|lock| lock.id.as_str()).collect();
+    let concerned: HashSet<i32> = diagnosis
+        .edges
+        .iter()
+        .filter(|edge| locks.contains(edge.resource.as_str()))
+        .map(|edge| edge.thread)
+        .collect();
+    for thread in &mut diagnosis.threads {
+        let idle = !thread.serves_request && !concerned.contains(&thread.tid) && thread.state != "R";
+        if idle && thread.stack.len() > IDLE_FRAMES {
+            thread.omitted_frames = u32::try_from(thread.stack.len() - IDLE_FRAMES).unwrap_or(u32::MAX);
+            thread.stack.truncate(IDLE_FRAMES);
+        }
     }
 }
 

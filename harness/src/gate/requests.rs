@@ -14,6 +14,7 @@ struct Sent {
     at: Instant,
     answered: bool,
     total_us: u64,
+    status: Option<u16>,
     /// Held so that the connection stays open.
     flight: Option<InFlight>,
 }
@@ -41,7 +42,7 @@ impl Requests {
         let say = self.say.clone();
         let at = Instant::now();
         let flight = scraper.begin(request, move |exchange| drop(say.send(Heard::Ended(number, exchange))))?;
-        self.sent.insert(number, Sent { purpose, at, answered: false, total_us: 0, flight: Some(flight) });
+        self.sent.insert(number, Sent { purpose, at, answered: false, total_us: 0, status: None, flight: Some(flight) });
         Ok(number)
     }
 
@@ -50,6 +51,7 @@ impl Requests {
         if let Some(sent) = self.sent.get_mut(&number) {
             sent.answered = exchange.error.is_none();
             sent.total_us = exchange.total_us;
+            sent.status = exchange.status;
             sent.flight = None;
         }
     }
@@ -79,6 +81,11 @@ impl Requests {
     /// Whether a request is still open.
     pub(super) fn is_open(&self, number: u32) -> bool {
         self.sent.get(&number).is_some_and(|sent| sent.flight.is_some())
+    }
+
+    /// Whether a request was answered with 200.
+    pub(super) fn succeeded(&self, number: u32) -> bool {
+        self.sent.get(&number).is_some_and(|sent| sent.answered && sent.status == Some(200))
     }
 
     /// The shortest time in which a request of this purpose was answered.

@@ -3,7 +3,7 @@
 use super::stage::{Halt, Stage};
 use crate::detect::{Detected, TrialFacts, detect};
 use crate::diagnose::Engine;
-use crate::model::{CanaryMoved, Command, Drive, Limits, Purpose, Release, Target, TrialProbes, TrialReport, Void};
+use crate::model::{CanaryMoved, Command, Drive, Limits, Release, Target, TrialProbes, TrialReport, Void};
 use crate::probe::scrape::Scraper;
 use crate::runner::plan::PlannedTrial;
 use crate::runner::{LagMeter, Registry};
@@ -72,7 +72,7 @@ fn play(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Result<(), Halt> {
     if release != Release::Never {
         stage.release()?;
         stage.command(Command::Bump)?;
-        stage.scrape_all(Purpose::After)?;
+        stage.after()?;
     }
     Ok(())
 }

@@ -112,6 +112,9 @@ pub struct Thread {
     pub serves_request: bool,
     /// Innermost frame first.
     pub stack: Vec<StackFrame>,
+    /// Outer frames that were left out, because the thread only waits for work.
+    #[serde(default)]
+    pub omitted_frames: u32,
 }
 
 /// A resource and the mode in which it is wanted.

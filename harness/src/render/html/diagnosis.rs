@@ -168,6 +168,9 @@ fn stacks(diagnosis: &Diagnosis) -> Markup {
                             }
                         }
                         @if first.stack.is_empty() { p class="soft" { "no stack" } }
+                        @if first.omitted_frames > 0 {
+                            p class="soft" { (text::count(first.omitted_frames as usize, "outer frame")) " left out of the report" }
+                        }
                     }
                 }
                 @if threads > 0 { p class="soft" { (text::count(threads, "thread")) " more in the JSON report" } }

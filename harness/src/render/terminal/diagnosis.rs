@@ -235,6 +235,11 @@ fn stacks(pen: &mut Pen, diagnosis: &Diagnosis) {
             pen.put(Style::Dim, "       no stack");
             pen.end();
         }
+        if first.omitted_frames > 0 {
+            let frames = text::count(first.omitted_frames as usize, "outer frame");
+            pen.put(Style::Dim, &format!("       … {frames} left out of the report"));
+            pen.end();
+        }
     }
     if left_out > 0 {
         pen.put(Style::Dim, &format!("{} more in the JSON report", text::count(left_out, "thread")));
