@@ -6,6 +6,6 @@ use std::process::ExitCode;
 /// Runs `cargo bench` over the packages that have benchmarks.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode, String> {
     let mut command = cargo();
-    command.args(["bench", "-p", "gatherlock", "--bench", "*", "--"]).args(names);
+    command.args(["bench", "-p", "gatherlock", "-p", "gatherlock-scenarios", "--bench", "*", "--"]).args(names);
     status(command)
 }

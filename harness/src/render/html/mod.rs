@@ -180,7 +180,13 @@ fn unheld(matrix: &Matrix<'_>) -> Markup {
                         li class=(class(Some(verdict))) {
                             p class="verdict" { b { (sign(Some(verdict))) " " (verdict.word()) } " " a href=(format!("#{id}")) { (id) } }
                             @if let Some(expectation) = &case.expectation {
-                                p { (sentence_case(&digest::expected_in_words(expectation))) "; seen: " strong { (digest::seen_in_words(case)) } "." }
+                                @let figures = digest::figures(case);
+                                p {
+                                    (sentence_case(&digest::expected_in_words(expectation)))
+                                    @for limit in digest::expected_limits(expectation) { ", " (limit) }
+                                    "; seen: " strong { (digest::seen_in_words(case)) }
+                                    @if !figures.is_empty() { " (" (figures.join(", ")) ")" } "."
+                                }
                             }
                             @if let Some(trial) = digest::telling(case) { p class="soft" { (digest::reason(trial)) } }
                         }
