@@ -45,21 +45,24 @@ pub(super) fn stuck_app_threads(scene: &Scene<'_>) -> BTreeSet<i32> {
     stuck.difference(&serving).copied().collect()
 }
 
-/// Stuck request threads in the last sample, divided by the scrapes sent until then. The threads of scrapes that were
-/// open then and answered later came back: they are not counted.
+/// Stuck request threads in the last sample, divided by the scrapes that had them until then. A scrape that was open then
+/// and answered later gave its thread back: neither is counted.
 fn leaked_per_scrape(record: &Record<'_>, classes: &[Class], scene: &Scene<'_>) -> Option<f64> {
     let until = record.explained_at().map_or(u64::MAX, |(_, at_us)| at_us);
     let armed = record.requests.iter().zip(classes).filter(|(request, _)| {
         matches!(request.purpose, Purpose::Judged | Purpose::During) && request.sent_us <= until
     });
     let sent = armed.clone().count();
-    let came_back = armed.filter(|(request, class)| {
-        matches!(class, Class::Is(_))
-            && request.end.is_some_and(|(ended_us, _)| ended_us > until)
-            && request.is_answered()
-    });
-    let stuck = stuck_request_threads(scene).len().saturating_sub(came_back.count());
-    (sent > 0).then(|| stuck as f64 / sent as f64)
+    let came_back = armed
+        .filter(|(request, class)| {
+            matches!(class, Class::Is(_))
+                && request.end.is_some_and(|(ended_us, _)| ended_us > until)
+                && request.is_answered()
+        })
+        .count();
+    let stuck = stuck_request_threads(scene).len().saturating_sub(came_back);
+    let kept = sent.saturating_sub(came_back);
+    (sent > 0).then(|| stuck as f64 / kept.max(1) as f64)
 }
 
 /// Whether the last scrape of each endpoint after the cause was let go was served: those before it may still have met

@@ -259,11 +259,16 @@ fn steps_of(explained: &Explained) -> Vec<Step<'_>> {
 
     let mut best: BTreeMap<(i32, i32), Step<'_>> = BTreeMap::new();
     for wait in waits {
-        let of_a_lock = kinds.get(wait.resource.as_str()).is_some_and(|kind| kind.is_lock());
+        let kind = kinds.get(wait.resource.as_str()).copied();
+        let of_a_lock = kind.is_some_and(ResourceKind::is_lock);
         for block in blocks.get(wait.resource.as_str()).into_iter().flatten().copied() {
             let rules_out = match block.relation {
-                // Its own place in the queue keeps nobody waiting for himself.
-                Relation::Queued => block.thread != wait.thread,
+                Relation::Queued => {
+                    let itself_queued = blocks[wait.resource.as_str()]
+                        .iter()
+                        .any(|other| other.relation == Relation::Queued && other.thread == wait.thread);
+                    goes_first(kind, wait.mode, itself_queued)
+                }
                 _ => excludes(block.mode, wait.mode),
             };
             if !rules_out {
@@ -286,6 +291,17 @@ fn steps_of(explained: &Explained) -> Vec<Step<'_>> {
         }
     }
     best.into_values().collect()
+}
+
+/// Whether a queued writer keeps somebody waiting who wants the lock in `wanted`. It goes before readers that come later.
+/// Before another writer it goes only where the lock has already promised itself to one of them, as parking_lot's writer
+/// bit does; writers that are queued alike have no order that can be seen, and wait for the holder, not for each other.
+fn goes_first(kind: Option<ResourceKind>, wanted: Mode, itself_queued: bool) -> bool {
+    match wanted {
+        _ if itself_queued => false,
+        Mode::Read | Mode::Upgradable => true,
+        _ => kind == Some(ResourceKind::ParkingLotRwLock),
+    }
 }
 
 fn circles<'a>(steps: &[Step<'a>], limit: usize) -> (Vec<Cycle<'a>>, bool) {
