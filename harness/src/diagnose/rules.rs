@@ -45,6 +45,10 @@ const SERVES_REQUEST: &[Pattern] = &[
     pattern("prometheus::encoder::text::TextEncoder", "/src/encoder/text.rs", "encode"),
     pattern("as prometheus::encoder::Encoder>::encode", "/src/encoder/pb.rs", "encode"),
     pattern("prometheus_client::encoding", "prometheus-client-", "encode"),
+    // Where gathering itself was inlined, a collector at work shows it.
+    pattern("as prometheus::core::Collector>::collect", "", ""),
+    pattern("as prometheus::metrics::Collector>::collect", "", ""),
+    pattern("as prometheus_client::collector::Collector>::encode", "", ""),
     pattern("PrometheusHandle::render", "metrics-exporter-prometheus-", "render"),
     pattern("::metrics_handler", "", ""),
     pattern("gatherlock_scenarios::variants::", "scenarios/src/variants/", ""),
@@ -231,6 +235,7 @@ mod tests {
         assert!(serves_request(&frame("prometheus::registry::Registry::gather", "")));
         assert!(serves_request(&frame("gather", "prometheus-0.14.0/src/registry.rs")));
         assert!(serves_request(&frame("service::metrics_handler::{{closure}}", "")));
+        assert!(serves_request(&frame("<app::C as prometheus::metrics::Collector>::collect", "")));
         assert!(!serves_request(&frame("register", "prometheus-0.14.0/src/registry.rs")));
         assert!(!serves_request(&frame(
             "prometheus::registry::Registry::register",
