@@ -139,7 +139,10 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         (None, None) => Outcome::Stalled,
     };
     let judged = decided.map(|(_, index)| index);
-    let answered = !outcome.is_hang() && died.is_none();
+    // It was answered past the hang limit and by itself: the answer is the evidence, whatever a later sample shows.
+    let overran = judged.is_some_and(|index| outcome == Outcome::Busy && classes[index] != Class::Hang);
+    let hangs = outcome.is_hang() && !overran;
+    let answered = !hangs && died.is_none();
     let scene = facts.explained.map(|explained| Scene::new(explained, String::new(), 0));
     // Where the cause was released in between, the samples tell of the time before the answer.
     let ended_us = judged.and_then(|index| record.requests[index].end).map_or(u64::MAX, |(at_us, _)| at_us);
@@ -166,15 +169,16 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         };
     }
     let unchecked = judged.and_then(|index| contents[index].unchecked.clone()).filter(|_| outcome == Outcome::Served);
-    let covered = match outcome {
-        outcome if outcome.is_hang() => diagnosed.as_ref().is_some_and(|diagnosed| diagnosed.covered),
+    let covered = match &diagnosed {
+        Some(diagnosed) if hangs => diagnosed.covered,
+        None if hangs => false,
         _ => unchecked.is_none(),
     };
     Detected {
         outcome,
         void: trial::void(&record, &named, facts.bound_us),
         covered,
-        evidence: evidence(&record, outcome, &requests, diagnosed.as_ref(), judged, unchecked),
+        evidence: evidence(&record, (outcome, hangs), &requests, diagnosed.as_ref(), judged, unchecked),
         residue: scene.as_ref().filter(|_| answered && stays).map(leak::residue).unwrap_or_default(),
         limits: leak::limits(&record, &classes, &contents, scene.as_ref(), &requests, facts.release, facts.bound_us),
         canary_moved: canary_moved(&record, &classes),
@@ -228,7 +232,7 @@ fn thread_states(explained: Option<&Explained>) -> BTreeMap<String, u32> {
 
 fn evidence(
     record: &Record<'_>,
-    outcome: Outcome,
+    (outcome, hangs): (Outcome, bool),
     requests: &[RequestReport],
     diagnosed: Option<&Diagnosed>,
     judged: Option<usize>,
@@ -248,6 +252,14 @@ fn evidence(
         (Outcome::Invalid, Some(request)) => {
             decides("exposition", format!("scrape {} was answered wrongly", request.request), request.wrong.clone());
         }
+        (Outcome::Busy, Some(request)) if request.exchange.status.is_some() && !hangs => {
+            let ms = request.exchange.total_us as f64 / 1000.0;
+            let says = format!(
+                "scrape {} was answered after {ms:.1} ms, past the hang limit and with nothing released: it made progress",
+                request.request
+            );
+            decides("busy", says, Vec::new());
+        }
         (Outcome::Late | Outcome::Contained, Some(request)) => {
             let status = request.exchange.status.map(|status| format!("status {status}"));
             let ms = request.exchange.total_us as f64 / 1000.0;
@@ -257,7 +269,7 @@ fn evidence(
         _ => {}
     }
     for found in diagnosed.iter().flat_map(|diagnosed| &diagnosed.evidence) {
-        evidence.push(Evidence { decisive: found.decisive && outcome.is_hang(), ..found.clone() });
+        evidence.push(Evidence { decisive: found.decisive && hangs, ..found.clone() });
     }
     let mut beside = |detector: &str, says: String| {
         evidence.push(Evidence { detector: detector.to_string(), says, because: Vec::new(), decisive: false });

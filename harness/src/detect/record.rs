@@ -192,6 +192,15 @@ impl<'a> Record<'a> {
         self.commanded(Command::Finish).into_iter().chain(killed).min()
     }
 
+    /// Whether a request's end was neither brought about by the parent nor is explained by the samples, because the last
+    /// one was taken after it: an answer then tells that there was progress.
+    pub(super) fn came_by_itself(&self, request: &Request<'_>) -> bool {
+        let Some((ended_us, _)) = request.end else { return false };
+        let brought_about = self.commanded(Command::Release).into_iter().chain(self.ended_on_purpose()).min();
+        let seen_open = self.explained_at().is_some_and(|(_, at_us)| (request.sent_us..=ended_us).contains(&at_us));
+        brought_about.is_none_or(|at_us| ended_us < at_us) && !seen_open
+    }
+
     /// The child's end, if it came by itself before it was told to finish.
     pub(super) fn died(&self) -> Option<Exit> {
         let told = self.commanded(Command::Finish);

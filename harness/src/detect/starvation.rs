@@ -11,9 +11,11 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
     // The requests sent before the judged one had their threads first. Where its thread may only not have been seen, it
     // counts as having one.
     let has_thread = scene.serving.len() > scene.ahead || scene.explained.gaps.iter().any(|gap| gap.uncovers);
+    // With a worker left, a blocked one that was not recognised may be the request's own.
+    let all_recognised = runtime.blocked as usize <= scene.serving.len();
     let says = if !has_thread && all_blocked {
         format!("no thread runs the request: {} blocked", workers(runtime))
-    } else if !has_thread && runtime.driver.is_none() && runtime.blocked > 0 {
+    } else if !has_thread && runtime.driver.is_none() && runtime.blocked > 0 && all_recognised {
         format!(
             "no thread runs the request: the worker that polled the I/O driver is blocked, {} of {} workers are, and \
              nobody else polls it",

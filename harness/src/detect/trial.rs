@@ -47,6 +47,7 @@ fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: 
     let hung = exchange.total_us > hang_limit_us;
     let cut_off = record.ended_on_purpose().is_some_and(|at_us| request.end.is_some_and(|(end, _)| at_us <= end));
     match &exchange.error {
+        None if hung && record.came_by_itself(request) => is(Outcome::Busy, Vec::new()),
         None if hung => Class::Hang,
         None => Class::Is(answer::class(record, contents, index, bound_us)),
         Some(_) if died.is_some() => is(Outcome::Crashed, Vec::new()),

@@ -97,7 +97,7 @@ fn a_thread_whose_scrape_was_answered_later_came_back() {
     let trial = trial.end(2, answer(200, &body(1), BOUND + 300_000)).run(Command::Bump);
     let detected = trial.scrape(Purpose::After, answer(200, &body(2), 10)).explained(process.0).detect();
     assert_eq!((detected.outcome, detected.limits.recovers), (Outcome::Late, Some(true)));
-    assert_eq!(detected.limits.threads_leaked_per_scrape, Some(0.0));
+    assert_eq!(detected.limits.threads_leaked_per_scrape, Some(0.0), "the only scrape gave its thread back");
     assert!(detected.residue.is_empty());
     let diagnosis = detected.diagnosis.unwrap();
     assert_eq!(
@@ -105,6 +105,20 @@ fn a_thread_whose_scrape_was_answered_later_came_back() {
         "/metrics answers late; while it was waited for: the request on `w` 1 waits for Mutex<Hot> (LOCK), which `app` 2 \
          holds; `app` 2 waits for a gate"
     );
+}
+
+#[test]
+fn a_scrape_that_was_answered_after_the_sample_is_not_counted() {
+    let process = Process::new()
+        .thread(1, "blocking", true)
+        .thread(2, "blocking", true)
+        .resource("lock-1", ResourceKind::StdMutex, "Mutex<Hot>")
+        .waits(1, "lock-1", Mode::Exclusive)
+        .waits(2, "lock-1", Mode::Exclusive);
+    let trial = Trial::armed().scrape(Purpose::Judged, refusal()).send(Purpose::During, URL).sampled(1).sampled(2);
+    let trial = trial.run(Command::Release).end(3, answer(200, &body(1), 1000)).explained(process.0);
+    let detected = trial.detect();
+    assert_eq!(detected.limits.threads_leaked_per_scrape, Some(1.0), "one thread of the one scrape that kept it");
 }
 
 #[test]

@@ -254,7 +254,11 @@ fn no_thread_and_no_worker_left_is_starved() {
     assert!(summary(&starved).contains("all 4 workers of the runtime are blocked"));
     assert_eq!(hung(app().runtime(1, 1, Some(7))).outcome, Outcome::Starved);
     assert_eq!(hung(app().runtime(4, 3, Some(7))).outcome, Outcome::Stalled, "a worker is left");
-    assert_eq!(hung(app().runtime(4, 1, None)).outcome, Outcome::Starved, "nobody polls the driver");
+    assert_eq!(
+        hung(app().runtime(4, 1, None)).outcome,
+        Outcome::Stalled,
+        "the blocked worker may be the request's own"
+    );
     assert_eq!(hung(app().runtime(4, 0, None)).outcome, Outcome::Stalled, "nobody is blocked");
     assert_eq!(hung(app()).outcome, Outcome::Stalled, "no runtime was recognised, so nothing is known of one");
     assert!(hung(app().runtime(4, 0, Some(7))).covered);
@@ -276,6 +280,16 @@ fn a_judged_request_behind_as_many_stuck_ones_as_there_are_workers_is_starved() 
     let process = || waits_for(ResourceKind::Io, "a socket").runtime(1, 1, None);
     let trial = Trial::armed().send(Purpose::During, URL).send(Purpose::Judged, URL).wait(HANG).sampled(2);
     assert_eq!(trial.explained(process().0).detect().outcome, Outcome::Starved);
+
+    // With workers left, it takes that nobody polls the driver and that each blocked worker is accounted for.
+    let of_four = |blocked, driver| {
+        let trial = Trial::armed().send(Purpose::During, URL).send(Purpose::Judged, URL).wait(HANG).sampled(2);
+        let process = waits_for(ResourceKind::Io, "a socket").runtime(4, blocked, driver);
+        trial.explained(process.0).detect().outcome
+    };
+    assert_eq!(of_four(1, None), Outcome::Starved);
+    assert_eq!(of_four(1, Some(7)), Outcome::Stalled);
+    assert_eq!(of_four(2, None), Outcome::Stalled);
 }
 
 #[test]

@@ -169,10 +169,21 @@ fn growth_judges_the_scrape_that_broke_the_bound_or_the_hang_limit() {
 
 #[test]
 fn what_ends_after_the_hang_limit_was_not_answered_by_it() {
-    let late_answer = answer(200, &body(1), HANG + 1);
-    assert_eq!(Trial::armed().scrape(Purpose::Judged, late_answer).detect().outcome, Outcome::Stalled);
     assert_eq!(Trial::armed().scrape(Purpose::Judged, answer(200, &body(1), HANG)).detect().outcome, Outcome::Late);
     assert_eq!(Trial::armed().scrape(Purpose::Judged, closed(HANG + 1)).detect().outcome, Outcome::Stalled);
+
+    let late_answer = || answer(200, &body(1), HANG + 1);
+    let open = || Trial::armed().send(Purpose::Judged, URL).wait(BOUND).sampled(1);
+    let seen = open().wait(2 * BOUND).sampled(2).end(2, late_answer()).explained(ab_ba().0);
+    assert_eq!(seen.detect().outcome, Outcome::Deadlocked, "the samples tell why, whoever ended it");
+    let released = open().wait(2 * BOUND).run(Command::Release).end(2, late_answer());
+    assert_eq!(released.detect().outcome, Outcome::Stalled, "it was let go");
+
+    let by_itself = Trial::armed().scrape(Purpose::Judged, late_answer()).sampled(1).sampled(2).run(Command::Release);
+    let detected = by_itself.explained(Process::new().thread(7, "idle", false).0).detect();
+    assert_eq!((detected.outcome, detected.covered), (Outcome::Busy, true));
+    assert!(detected.evidence[0].says.ends_with("past the hang limit and with nothing released: it made progress"));
+    assert!(detected.diagnosis.is_none(), "the samples were taken after it");
 }
 
 #[test]
