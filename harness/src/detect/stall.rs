@@ -6,6 +6,8 @@ use crate::model::{Confidence, Edge, Outcome, Provenance, ResourceKind};
 
 /// Where one request's wait path ends.
 struct End {
+    /// How many locks lie between the request and the end.
+    steps: usize,
     /// "`a` 1 waits for …".
     says: String,
     /// What was not seen, if it was not followed to its end.
@@ -17,7 +19,9 @@ struct End {
 /// The rule. It always speaks; `covered` is `false` where the request's wait path is not explained to its end, because
 /// what was not seen may be a cycle.
 pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
-    let ends: Vec<End> = scene.serving.iter().map(|thread| follow(scene, thread.tid)).collect();
+    let mut ends: Vec<End> = scene.serving.iter().map(|thread| follow(scene, thread.tid)).collect();
+    // Those who wait behind another request's thread tell less than that one does.
+    ends.sort_by_key(|end| end.steps);
     let mut because: Vec<String> = ends.iter().flat_map(|end| end.because.clone()).collect();
     let mut gaps: Vec<String> = ends.iter().filter_map(|end| end.gap.clone()).collect();
     let uncovering = scene.explained.gaps.iter().filter(|gap| gap.uncovers);
@@ -109,7 +113,7 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
     };
     let read = |edge: &Edge| matches!(edge.provenance, Provenance::Read | Provenance::Traced);
     let own = if scene.wait_of(last).is_some_and(read) { Confidence::Proven } else { Confidence::Inferred };
-    End { says, gap, because, confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min) }
+    End { steps: path.len(), says, gap, because, confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min) }
 }
 
 fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {

@@ -347,6 +347,19 @@ fn a_request_behind_a_lock_whose_holder_does_io_is_stalled_and_covered() {
 }
 
 #[test]
+fn the_request_that_waits_for_no_other_request_tells_why() {
+    let process = Process::new()
+        .thread(1, "second", true)
+        .thread(2, "first", true)
+        .resource("lock-1", ResourceKind::StdMutex, "Mutex<Cache>")
+        .resource("sock", ResourceKind::Io, "a socket")
+        .holds(2, "lock-1", Mode::Exclusive)
+        .waits(1, "lock-1", Mode::Exclusive)
+        .waits(2, "sock", Mode::Event);
+    assert_eq!(summary(&hung(process)), "/metrics hangs: `first` 2 waits for a socket");
+}
+
+#[test]
 fn no_thread_at_all_is_a_suspended_task() {
     let detected = hung(Process::new().thread(7, "tokio-rt-worker", false));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
