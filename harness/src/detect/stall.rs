@@ -113,7 +113,13 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
     };
     let read = |edge: &Edge| matches!(edge.provenance, Provenance::Read | Provenance::Traced);
     let own = if scene.wait_of(last).is_some_and(read) { Confidence::Proven } else { Confidence::Inferred };
-    End { steps: path.len(), says, gap, because, confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min) }
+    End {
+        steps: path.len(),
+        says,
+        gap,
+        because,
+        confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min),
+    }
 }
 
 fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {
