@@ -32,7 +32,6 @@ const ROWS: &[Row] = &[
     row(&register_under_app_lock::LESSON, &[("lock", "std")]),
     row(&three_party_cycle::LESSON, &[]),
     row(&observer_frozen_mid_observe::LESSON, &[]),
-    row_on_0_13(&observer_frozen_mid_observe::LESSON, &on_0_13::observer_frozen_mid_observe::LESSON),
     row(&actor_cycle::LESSON, &[]),
     row(&register_in_collect::LESSON, &[]),
     row_on_0_13(&register_in_collect::LESSON, &on_0_13::register_in_collect::LESSON),

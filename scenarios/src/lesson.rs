@@ -19,6 +19,8 @@ pub(crate) struct Lesson {
     pub(crate) origin: &'static [&'static str],
     /// Whether its trials run alone.
     pub(crate) exclusive: bool,
+    /// See [`Scenario::serial`].
+    pub(crate) serial: bool,
     /// The bound of its trials, if the run's default does not fit.
     pub(crate) bound_ms: Option<u64>,
     /// What the parent does to it.
@@ -110,6 +112,7 @@ impl Lesson {
             story: paragraphs.collect::<Vec<_>>().join("\n\n"),
             origin: self.origin.iter().map(|origin| origin.to_string()).collect(),
             exclusive: self.exclusive,
+            serial: self.serial,
             bound_ms: self.bound_ms,
             drive: self.drive,
             release: self.release,

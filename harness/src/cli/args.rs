@@ -41,7 +41,7 @@ pub(super) struct ReproArgs {
     /// Seed of the run, from which each trial's is derived; drawn and printed if not given.
     #[arg(long)]
     pub(super) seed: Option<u64>,
-    /// Trials side by side; those that burn CPU run alone all the same. Default: 6 for each processor, at most 24.
+    /// Trials side by side; those that burn CPU run alone all the same. Default: 12 for each processor, at most 48.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) jobs: Option<u32>,
     /// The bound within which /metrics must answer. Default: the scenario's own, or 1s.

@@ -141,7 +141,8 @@ impl Stage<'_> {
         }
     }
 
-    /// Scrapes and grows the registry in turn until a scrape breaks the bound (or the hang limit); that one is judged.
+    /// Scrapes and grows the registry in turn until a scrape breaks the bound (or the hang limit) or is refused; that one is
+    /// judged.
     fn grow(&mut self, past_hang_limit: bool, release: Release) -> Result<(), Halt> {
         let target = if past_hang_limit { self.hang_limit() } else { self.bound() };
         for _ in 0..MOST_GROWING_SCRAPES {
@@ -155,7 +156,8 @@ impl Stage<'_> {
                 self.hear(sent + next)?;
             }
             let took = sent.elapsed();
-            if took >= target || self.requests.is_open(request) {
+            // A refusal ends it, too: the endpoint has said that this registry is too large for it.
+            if took >= target || !self.requests.succeeded(request) {
                 self.judge(request);
                 if release == Release::AfterBound {
                     self.release()?;

@@ -17,6 +17,9 @@ const REPORT: &str = "report.json";
 /// `report.json` is rewritten at most this often while a run is under way: often enough to lose little, seldom enough
 /// not to matter to the trials.
 const REWRITE_EVERY: Duration = Duration::from_secs(1);
+/// A large report is rewritten less often: this many times as long as a rewriting takes must lie between two. What is not
+/// in `report.json` yet is in the journal.
+const REWRITE_SHARE: u32 = 20;
 /// What the disk has not got yet is lost only if the machine dies, not if the run does.
 const SYNC: SyncPolicy = SyncPolicy::Every(Duration::from_secs(1));
 
@@ -49,6 +52,7 @@ pub struct Keeper {
     journal: RunJournal,
     begun: Instant,
     written: Option<Instant>,
+    rewrite_every: Duration,
 }
 
 impl Keeper {
@@ -77,6 +81,7 @@ impl Keeper {
             journal,
             begun: Instant::now(),
             written: None,
+            rewrite_every: REWRITE_EVERY,
         };
         let report = keeper.report(true);
         keeper.write(&report).map_err(failed(&folder.join(REPORT)))?;
@@ -102,11 +107,13 @@ impl Keeper {
             what
         });
         self.trials.push(record.clone());
-        if self.written.is_none_or(|written| written.elapsed() >= REWRITE_EVERY) {
+        if self.written.is_none_or(|written| written.elapsed() >= self.rewrite_every) {
+            let begun = Instant::now();
             let report = self.report(true);
             if let Err(error) = self.write(&report) {
                 self.problem(format!("`{}` cannot be written: {error}", self.folder.join(REPORT).display()));
             }
+            self.rewrite_every = REWRITE_EVERY.max(begun.elapsed() * REWRITE_SHARE);
         }
         problem.map_or(Ok(record), Err)
     }
@@ -148,12 +155,8 @@ const IDLE_FRAMES: usize = 6;
 fn fold_idle_stacks(diagnosis: &mut Diagnosis) {
     let locks: HashSet<&str> =
         diagnosis.resources.iter().filter(|resource| resource.kind.is_lock()).map(|lock| lock.id.as_str()).collect();
-    let concerned: HashSet<i32> = diagnosis
-        .edges
-        .iter()
-        .filter(|edge| locks.contains(edge.resource.as_str()))
-        .map(|edge| edge.thread)
-        .collect();
+    let concerned: HashSet<i32> =
+        diagnosis.edges.iter().filter(|edge| locks.contains(edge.resource.as_str())).map(|edge| edge.thread).collect();
     for thread in &mut diagnosis.threads {
         let idle = !thread.serves_request && !concerned.contains(&thread.tid) && thread.state != "R";
         if idle && thread.stack.len() > IDLE_FRAMES {

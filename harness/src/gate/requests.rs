@@ -42,7 +42,8 @@ impl Requests {
         let say = self.say.clone();
         let at = Instant::now();
         let flight = scraper.begin(request, move |exchange| drop(say.send(Heard::Ended(number, exchange))))?;
-        self.sent.insert(number, Sent { purpose, at, answered: false, total_us: 0, status: None, flight: Some(flight) });
+        self.sent
+            .insert(number, Sent { purpose, at, answered: false, total_us: 0, status: None, flight: Some(flight) });
         Ok(number)
     }
 

@@ -112,8 +112,10 @@ pub fn repro(
         skipped: plan.skipped.len(),
         jobs: options.jobs,
     });
-    let (alone, together): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
+    let (alone, others): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
         plan.trials.iter().partition(|planned| planned.exclusive);
+    let (serial, together): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
+        others.into_iter().partition(|planned| planned.scenario.serial);
     let engine = Engine::new();
     let scraper = Scraper::start().map_err(RunError::Thread)?;
     let lag = LagMeter::start(LAG_PERIOD).map_err(RunError::Thread)?;
@@ -127,7 +129,10 @@ pub fn repro(
         keeper: Mutex::new(&mut keeper),
         observer,
     };
-    shared.side_by_side(together, options.jobs.max(1));
+    std::thread::scope(|scope| {
+        scope.spawn(|| shared.side_by_side(serial, 1));
+        shared.side_by_side(together, options.jobs.max(1));
+    });
     shared.side_by_side(alone, 1);
     // The trials' own journals are of no use once the run's journal has what they said.
     if let Err(error) = std::fs::remove_dir_all(&trials_folder) {

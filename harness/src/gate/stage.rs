@@ -309,13 +309,11 @@ impl<'a> Stage<'a> {
         }
     }
 
-    /// Whether a scrape was answered with a refusal, marked, or late: something may be stuck behind it.
+    /// Whether a scrape was answered with a refusal, or with a body that says what is stale or missing: something may be
+    /// stuck behind it.
     pub(crate) fn something_may_be_stuck(&self) -> bool {
-        let bound = self.bound().as_micros();
         self.observations.iter().any(|observation| match &observation.fact {
-            Fact::Ended { exchange, .. } => {
-                exchange.status == Some(503) || !exchange.headers.is_empty() || u128::from(exchange.total_us) > bound
-            }
+            Fact::Ended { exchange, .. } => exchange.status == Some(503) || !exchange.headers.is_empty(),
             _ => false,
         })
     }

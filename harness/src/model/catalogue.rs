@@ -62,9 +62,12 @@ pub struct Scenario {
     /// Where it happened for real, e.g. `client_python#1076`.
     #[serde(default)]
     pub origin: Vec<String>,
-    /// Burns CPU (storms, spins) or needs fixed ports: its trials run alone.
+    /// Burns CPU (storms, spins): its trials run alone.
     #[serde(default)]
     pub exclusive: bool,
+    /// Needs something that there is once, such as a fixed port: its trials run one after the other, beside others.
+    #[serde(default)]
+    pub serial: bool,
     /// The bound of its trials unless the user gives one, in milliseconds; `None` is the run's default.
     #[serde(default)]
     pub bound_ms: Option<u64>,

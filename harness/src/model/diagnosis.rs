@@ -127,25 +127,29 @@ pub struct WaitsFor {
     pub mode: Mode,
 }
 
-/// One frame of a stack, as far as it could be named.
+/// One frame of a stack, as far as it could be named. In JSON, what is unknown or false is left out: frames are most of a
+/// report.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct StackFrame {
     /// Demangled; `module+0xoffset` where there is no symbol.
     pub function: String,
     /// `crate-version/src/file.rs`, never a home directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// Line in `file`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
     /// File name of the module.
     pub module: String,
     /// Whether the compiler inlined it into the frame below.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inlined: bool,
     /// The address, for frames that have no name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<u64>,
     /// Belongs to the runtime, the server or std: folded by default.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub runtime: bool,
 }
 

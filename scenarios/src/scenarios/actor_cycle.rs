@@ -195,6 +195,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("actor_cycle.rs"),
     origin: &["scylladb/scylla-manager#2843 (kin)"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

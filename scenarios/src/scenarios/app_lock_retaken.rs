@@ -169,6 +169,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("app_lock_retaken.rs"),
     origin: &["gebn/bmc_exporter#17", "knative/pkg#807"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -56,6 +56,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("cardinality_explosion.rs"),
     origin: &["henrywhitaker3/adguard-exporter#70"],
     exclusive: true,
+    serial: false,
     bound_ms: Some(250),
     drive: Drive::Grow { past_hang_limit: false },
     release: Release::Never,

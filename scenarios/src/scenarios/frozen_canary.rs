@@ -59,6 +59,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("frozen_canary.rs"),
     origin: &["the incident's fix"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

@@ -190,6 +190,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("gather_in_collect.rs"),
     origin: &["holochain/holochain#1198", "prometheus/prometheus#1432"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -34,6 +34,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("gather_in_collect_no_writer.rs"),
     origin: &["Amanieu/parking_lot#438"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

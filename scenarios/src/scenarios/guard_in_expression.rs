@@ -197,6 +197,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("guard_in_expression.rs"),
     origin: &["prometheus/client_rust#231", "prometheus/client_rust#300"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

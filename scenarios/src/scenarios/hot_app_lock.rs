@@ -180,6 +180,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("hot_app_lock.rs"),
     origin: &["VictoriaMetrics/VictoriaMetrics#9354"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::AfterBound,

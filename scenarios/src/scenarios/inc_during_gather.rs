@@ -220,6 +220,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("inc_during_gather.rs"),
     origin: &["the incident report"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AfterBound,

@@ -87,9 +87,10 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "the incident",
     source: include_str!("incident.rs"),
     origin: &["the incident report"],
-    exclusive: true,
-    // It runs alone, so that nothing delays it, and seven of its cases wait for three bounds each.
-    bound_ms: Some(400),
+    exclusive: false,
+    serial: true,
+    // Its cases take the ports in turn, and eight of them wait for three bounds each.
+    bound_ms: Some(500),
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,
     advice: register_under_app_lock::LESSON.advice,

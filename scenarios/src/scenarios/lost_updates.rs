@@ -232,6 +232,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("lost_updates.rs"),
     origin: &["fix 1 of the incident report"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AtEnd,

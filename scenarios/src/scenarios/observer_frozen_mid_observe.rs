@@ -179,7 +179,9 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("observer_frozen_mid_observe.rs"),
     origin: &["prometheus/client_java#2336"],
     exclusive: true,
-    bound_ms: None,
+    serial: false,
+    // A spin is a spin after a quarter of a second; each second of it would take a processor for three.
+    bound_ms: Some(250),
     drive: Drive::Scrapes { extra: 2 },
     release: Release::AtEnd,
     advice: &[

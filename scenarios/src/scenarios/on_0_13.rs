@@ -10,8 +10,6 @@ pub(crate) mod gather_in_collect_no_writer;
 pub(crate) mod inc_during_gather;
 #[path = "incident.rs"]
 pub(crate) mod incident;
-#[path = "observer_frozen_mid_observe.rs"]
-pub(crate) mod observer_frozen_mid_observe;
 #[path = "register_in_collect.rs"]
 pub(crate) mod register_in_collect;
 #[path = "register_under_app_lock.rs"]

@@ -147,6 +147,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("register_in_collect.rs"),
     origin: &["prometheus/client_python#1076"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

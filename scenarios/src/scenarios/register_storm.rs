@@ -215,6 +215,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("register_storm.rs"),
     origin: &["kubernetes/kube-state-metrics#995"],
     exclusive: true,
+    serial: false,
     // Generous, because the claim is that nobody gets stuck, not how soon it is over; it costs nothing, the trial ends with
     // the answer.
     bound_ms: Some(2000),

@@ -248,6 +248,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("register_under_app_lock.rs"),
     origin: &["neondatabase/neon#2566"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -44,6 +44,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("scrape_storm.rs"),
     origin: &["prometheus/client_golang#1477"],
     exclusive: true,
+    serial: false,
     bound_ms: Some(250),
     drive: Drive::Storm { factor: 1.7, max: 256 },
     release: Release::AtEnd,

@@ -228,6 +228,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("signal_handler_updates.rs"),
     origin: &["canonical-ols/talisker#610", "prometheus/client_python#363"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

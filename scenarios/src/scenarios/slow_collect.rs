@@ -169,6 +169,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("slow_collect.rs"),
     origin: &["prometheus/node_exporter#868", "paradigmxyz/reth#24566"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::AtEnd,

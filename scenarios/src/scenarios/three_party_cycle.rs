@@ -271,6 +271,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("three_party_cycle.rs"),
     origin: &["containerd/containerd#6788 (two-party)"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

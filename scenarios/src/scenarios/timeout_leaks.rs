@@ -54,6 +54,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("timeout_leaks.rs"),
     origin: &["nbari/pg_exporter#34"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 5 },
     release: Release::AtEnd,

@@ -92,6 +92,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("unregister_in_collect.rs"),
     origin: &["scylladb/scylla-manager#2843 (kin)"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

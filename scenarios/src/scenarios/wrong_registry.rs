@@ -100,6 +100,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     source: include_str!("wrong_registry.rs"),
     origin: &["the incident's code"],
     exclusive: false,
+    serial: false,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

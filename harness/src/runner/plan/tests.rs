@@ -12,6 +12,7 @@ fn catalogue() -> Catalogue {
         story: "s".into(),
         origin: vec![],
         exclusive,
+        serial: false,
         bound_ms,
         drive: Drive::Scrapes { extra: 0 },
         release: Release::Never,
