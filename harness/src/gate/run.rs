@@ -14,7 +14,7 @@ use crate::runner::{LagMeter, Registry, Shard};
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// What `repro` is asked to do.
 #[derive(Clone, Debug)]
@@ -47,6 +47,10 @@ pub struct ReproOptions {
 
 /// A catalogue only has to print what it is made of.
 pub const CATALOGUE_LIMIT: Duration = Duration::from_secs(20);
+/// The first trials of a run begin spread over this time: about what a trial that hangs takes.
+const STAGGER: Duration = Duration::from_millis(3_200);
+/// How often whoever waits looks whether the run was interrupted.
+const LOOK_UP: Duration = Duration::from_millis(50);
 /// The lag meter wakes this often: often enough to catch a stall of a tenth of the shortest bound.
 const LAG_PERIOD: Duration = Duration::from_millis(5);
 
@@ -159,9 +163,17 @@ impl Shared<'_> {
     fn side_by_side(&self, trials: Vec<&PlannedTrial>, width: usize) {
         let width = width.min(trials.len());
         let queue = Mutex::new(VecDeque::from(trials));
+        let queue = &queue;
         std::thread::scope(|scope| {
-            for _ in 0..width {
-                scope.spawn(|| {
+            for place in 0..width {
+                scope.spawn(move || {
+                    // Trials that begin together reach their limits together, and looking into two dozen processes at
+                    // once would make the parent late. Spread over one trial's length, they stay apart.
+                    let turn = STAGGER.mul_f64(place as f64 / width as f64);
+                    let until = Instant::now() + turn;
+                    while Instant::now() < until && !self.registry.is_closed() {
+                        std::thread::sleep(turn.min(LOOK_UP));
+                    }
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         match next {
