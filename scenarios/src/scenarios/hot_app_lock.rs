@@ -182,7 +182,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     exclusive: false,
     serial: false,
     bound_ms: None,
-    drive: Drive::Scrapes { extra: 2 },
+    drive: Drive::Scrapes { extra: 0 },
     release: Release::AfterBound,
     advice: &[
         "do not take a lock in collect() that is held for long elsewhere: let its holder publish the value in an atomic",
