@@ -14,6 +14,17 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'cardinality-explosion-past-the-limit/*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                               timeout-         timeout-
+//!                                        naive  inline   offload offload  try-lock atomics exporter official
+//! ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+//! contention
+//!   cardinality-explosion-past-the-limit ✓ busy –        –       –        –        –       –        –
+//!
+//!   naive            busy        `tokio-rt-worker` 29784 runs the request, is on CPU and makes progress
+//! ```
 
 use super::cardinality_explosion;
 use crate::lesson::{Cell, Lesson, Setting};

@@ -18,6 +18,17 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'hot-app-lock*'`
+//!
+//! ## What it prints
+//! ```text
+//!                           timeout-              timeout-
+//!                naive      inline     offload    offload     try-lock   atomics    exporter   official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────
+//! contention
+//!   hot-app-lock ✓ late     ✓ late     ✓ late     ✓ contained ✓ invalid  ✓ served   ✓ served   ✓ late
+//!                  recovers   recovers   recovers   +1/scrape   recovers   recovers   recovers   recovers
+//!                                                   recovers
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -19,6 +19,16 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'lost-updates*'`
+//!
+//! ## What it prints
+//! ```text
+//!                         timeout-          timeout-
+//!                naive    inline   offload  offload  try-lock    atomics  exporter official
+//! ─────────────────────────────────────────────────────────────────────────────────────────
+//! answered, but wrong
+//!   lost-updates ✓ served ✓ served ✓ served ✓ served ✓ served    ✓ served ✓ served ✓ served
+//!                  0 lost   0 lost   0 lost   0 lost   1000 lost   0 lost   0 lost   0 lost
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

@@ -22,6 +22,37 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'observer-frozen-mid-observe*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                              timeout-                  timeout-
+//!                               naive          inline       offload      offload
+//! ──────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   observer-frozen-mid-observe ✓ livelocked   ✓ livelocked ✓ livelocked ✓ contained
+//!                                 +0.33/scrape   +1/scrape    +1/scrape    +1/scrape
+//!                                 recovers       recovers     recovers     recovers
+//!   observer-frozen-mid-observe ✓ livelocked   ✓ livelocked ✓ livelocked ✓ contained
+//!     prometheus=0.13.4           +0.33/scrape   +1/scrape    +1/scrape    +1/scrape
+//!                                 recovers       recovers     recovers     recovers
+//!
+//!                               try-lock       atomics    exporter   official
+//! ─────────────────────────────────────────────────────────────────────────────────
+//! update during gather
+//!   observer-frozen-mid-observe ✓ livelocked   ✓ served   ✓ ~busy    ✓ stalled
+//!                                 +0.33/scrape   recovers   recovers   +0.33/scrape
+//!                                 recovers                             recovers
+//!   observer-frozen-mid-observe ✓ livelocked   –          –          –
+//!     prometheus=0.13.4           +0.67/scrape
+//!                                 recovers
+//!
+//!   naive            livelocked  `tokio-rt-worker` 1282 spins on a word that does not change (Histogram
+//!                                `request_seconds`: 2 observations started, 1 finished; collecting waits for the
+//!                                rest); `observer` 1284 is inside the code that should change it
+//!   official         stalled     the request on `tokio-rt-worker` 1414 waits for Mutex<Inner> (LOCK), which
+//!                                `observer` 1416 holds; `observer` 1416 waits for poll of files in
+//!                                poll<nix::poll_timeout::PollTimeout> (nix-0.31.3/src/poll.rs:229)
+//! ```
 
 use super::handlers;
 use super::prometheus::{Histogram, HistogramOpts, Registry};

@@ -18,6 +18,15 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'register-storm*'`
+//!
+//! ## What it prints
+//! ```text
+//!                           timeout-          timeout-
+//!                  naive    inline   offload  offload  try-lock atomics exporter official
+//! ───────────────────────────────────────────────────────────────────────────────────────
+//! contention
+//!   register-storm ✓ served ✓ served ✓ served ✓ served ✓ served –       ✓ served ✓ served
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};

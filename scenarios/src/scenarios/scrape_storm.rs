@@ -23,6 +23,16 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'scrape-storm*'`
+//!
+//! ## What it prints
+//! ```text
+//!                           timeout-              timeout-
+//!                naive      inline     offload    offload     try-lock   atomics    exporter   official
+//! ───────────────────────────────────────────────────────────────────────────────────────────────────────
+//! contention
+//!   scrape-storm ✓ late     ✓ late     ✓ late     ✓ contained ✓ late     ✓ served   ✓ late     ✓ ~served
+//!                  recovers   recovers   recovers   recovers    recovers   recovers   recovers   recovers
+//! ```
 
 use crate::lesson::{Cell, Lesson, Setting};
 use crate::series;

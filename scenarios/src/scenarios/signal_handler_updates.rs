@@ -23,6 +23,29 @@
 //!
 //! ## Run it
 //! `cargo xtask repro 'signal-handler-updates*'`
+//!
+//! ## What it prints
+//! ```text
+//!                                           timeout-                    timeout-
+//!                          naive            inline         offload      offload
+//! ─────────────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   signal-handler-updates ✓ deadlocked     ✓ deadlocked   ✓ deadlocked ✓ contained
+//!                            +0.67–1/scrape   +0.67/scrape   +1/scrape    +1/scrape
+//!                            1 stuck          1 stuck        1 stuck      1 stuck
+//!
+//!                          try-lock       atomics  exporter official
+//! ──────────────────────────────────────────────────────────────────────────
+//! recursive lock
+//!   signal-handler-updates ✓ deadlocked   ✓ served –        ✓ deadlocked
+//!                            +0.67/scrape                     +0.33–1/scrape
+//!                            1 stuck                          1 stuck
+//!
+//!   naive            deadlocked  the request on `tokio-rt-worker` 27329 waits for children of metric vector
+//!                                `requests_total` (READ), which `worker` 27408 holds; `worker` 27408 holds
+//!                                children of metric vector `requests_total` (WRITE) and waits for it again (READ):
+//!                                it waits for itself
+//! ```
 
 use super::handlers;
 use super::prometheus::core::{MetricVec, MetricVecBuilder};
