@@ -21,6 +21,15 @@ struct State {
     running: BTreeMap<CaseId, usize>,
 }
 
+impl State {
+    fn stopped(&mut self, case: &CaseId) {
+        if let Some(n) = self.running.get_mut(case) {
+            *n -= 1;
+        }
+        self.running.retain(|_, n| *n > 0);
+    }
+}
+
 impl Progress {
     /// A bar if stderr is a terminal, lines otherwise.
     pub(super) fn new() -> Progress {
@@ -64,13 +73,14 @@ impl Observer for Progress {
             RunEvent::Started { case } => *state.running.entry((*case).clone()).or_default() += 1,
             RunEvent::Ended { case, trial, verdict } => {
                 state.ended += 1;
-                if let Some(n) = state.running.get_mut(*case) {
-                    *n -= 1;
-                }
-                state.running.retain(|_, n| *n > 0);
+                state.stopped(case);
                 if self.bar.is_none() || *verdict != Verdict::Held {
                     self.line(&ended(&state, case, trial, *verdict));
                 }
+            }
+            RunEvent::SetAside { case, reason } => {
+                state.stopped(case);
+                self.line(&format!("set aside, to be run again alone: {case}: {reason}"));
             }
             RunEvent::Problem { what } => self.line(&format!("problem: {what}")),
         }

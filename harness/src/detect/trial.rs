@@ -97,7 +97,7 @@ pub(super) fn outcome(record: &Record<'_>, classes: &[Option<Outcome>]) -> Optio
 
 /// Why the trial says nothing, if it does: its set-up or its surroundings failed.
 pub(super) fn void(record: &Record<'_>, classes: &[Option<Outcome>], bound_us: u64) -> Option<Void> {
-    let because = |reason: String| Some(Void { reason });
+    let because = |reason: String| Some(Void::because(reason));
     if let Some(problem) = record.failed {
         return because(format!("the child cannot run the case: {problem}"));
     }
@@ -121,12 +121,13 @@ pub(super) fn void(record: &Record<'_>, classes: &[Option<Outcome>], bound_us: u
         return because(reason);
     }
     if record.worst_lag_us.saturating_mul(10) > bound_us {
-        return because(format!(
+        let reason = format!(
             "the machine was too busy to judge: the parent's own timer woke {:.1} ms late, more than 10 % of the bound of \
              {:.1} ms; run fewer trials at once or raise the bound",
             record.worst_lag_us as f64 / 1000.0,
             bound_us as f64 / 1000.0
-        ));
+        );
+        return Some(Void { reason, machine_busy: true });
     }
     let judged = record.scrapes(&[Purpose::Judged]).count();
     let ended = outcome(record, classes).is_some();

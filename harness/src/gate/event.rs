@@ -30,6 +30,13 @@ pub enum RunEvent<'a> {
         /// How it was graded by itself.
         verdict: Verdict,
     },
+    /// A trial was void because the machine was busy; it will be run again, alone.
+    SetAside {
+        /// Its case.
+        case: &'a CaseId,
+        /// Why it was void.
+        reason: &'a str,
+    },
     /// Something went wrong around the trials; the run goes on.
     Problem {
         /// In words that help.

@@ -102,7 +102,7 @@ impl Keeper {
         let problem = written.err().map(|error| {
             let what = error.to_string();
             record.trial.outcome = None;
-            record.trial.void = Some(Void { reason: what.clone() });
+            record.trial.void = Some(Void::because(what.clone()));
             self.problem(format!("{}: {what}", record.case));
             what
         });

@@ -4,7 +4,7 @@ use super::assemble::{CaseRecord, RunHeader, TrialRecord, graded};
 use super::environment::{environment, tool};
 use super::event::{Observer, RunEvent};
 use super::keeper::{Keeper, KeeperError};
-use super::trial::{TrialSetup, run_trial};
+use super::trial::{TrialSetup, Witness, run_trial};
 use crate::diagnose::Engine;
 use crate::model::{Case, Catalogue, Report, TrialReport, Variant, grade_trial};
 use crate::probe::scrape::Scraper;
@@ -51,6 +51,8 @@ pub const CATALOGUE_LIMIT: Duration = Duration::from_secs(20);
 const STAGGER: Duration = Duration::from_millis(3_200);
 /// How often whoever waits looks whether the run was interrupted.
 const LOOK_UP: Duration = Duration::from_millis(50);
+/// How often a trial is run again that was void because the machine was busy.
+const AGAIN: u32 = 2;
 /// The lag meter wakes this often: often enough to catch a stall of a tenth of the shortest bound.
 const LAG_PERIOD: Duration = Duration::from_millis(5);
 
@@ -128,9 +130,11 @@ pub fn repro(
         engine: &engine,
         scraper: &scraper,
         lag: &lag,
+        witness: Witness::default(),
         registry,
         trials_folder: &trials_folder,
         keeper: Mutex::new(&mut keeper),
+        voided: Mutex::default(),
         observer,
     };
     std::thread::scope(|scope| {
@@ -138,6 +142,7 @@ pub fn repro(
         shared.side_by_side(together, options.jobs.max(1));
     });
     shared.side_by_side(alone, 1);
+    shared.again();
     // The trials' own journals are of no use once the run's journal has what they said.
     if let Err(error) = std::fs::remove_dir_all(&trials_folder) {
         keeper.problem(format!("`{}` cannot be removed: {error}", trials_folder.display()));
@@ -151,13 +156,40 @@ struct Shared<'a> {
     engine: &'a Engine,
     scraper: &'a Scraper,
     lag: &'a LagMeter,
+    witness: Witness,
     registry: &'a Registry,
     trials_folder: &'a PathBuf,
     keeper: Mutex<&'a mut Keeper>,
+    voided: Mutex<Vec<Voided>>,
     observer: &'a dyn Observer,
 }
 
+/// A trial that was void only because the machine was busy.
+struct Voided {
+    planned: PlannedTrial,
+    reasons: Vec<String>,
+}
+
 impl Shared<'_> {
+    /// Runs what was void because the machine was busy once more, alone and with twice the bound, so that the same delay
+    /// weighs half as much; then what still was. A void trial has no outcome that this could hide, and each attempt stays
+    /// in the report. Where the user has set the bound, it stays.
+    fn again(&self) {
+        for round in 1..=AGAIN {
+            let voided = std::mem::take(&mut *self.voided.lock().unwrap_or_else(PoisonError::into_inner));
+            for mut voided in voided {
+                if self.registry.is_closed() {
+                    return;
+                }
+                if self.options.bound.is_none() {
+                    voided.planned.bound_ms = voided.planned.bound_ms.saturating_mul(2);
+                    voided.planned.hang_limit_ms = voided.planned.hang_limit_ms.saturating_mul(2);
+                }
+                self.run(&voided.planned, voided.reasons, round == AGAIN);
+            }
+        }
+    }
+
     /// Runs `trials`, at most `width` at a time. Each trial runs on one thread from its start to its end, because a child
     /// dies with the thread that started it, and only that thread may trace it.
     fn side_by_side(&self, trials: Vec<&PlannedTrial>, width: usize) {
@@ -177,7 +209,7 @@ impl Shared<'_> {
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         match next {
-                            Some(planned) if !self.registry.is_closed() => self.run(planned),
+                            Some(planned) if !self.registry.is_closed() => self.run(planned, Vec::new(), false),
                             _ => return,
                         }
                     }
@@ -186,7 +218,9 @@ impl Shared<'_> {
         });
     }
 
-    fn run(&self, planned: &PlannedTrial) {
+    /// Runs one trial and keeps it; one that is void because the machine was busy is set aside instead, unless this was the
+    /// `last` try. `void_before` are the reasons of earlier tries.
+    fn run(&self, planned: &PlannedTrial, mut void_before: Vec<String>, last: bool) {
         let case = &planned.case.id;
         let Some(exe) = self.options.catalogues.get(planned.catalogue) else { return };
         self.observer.event(&RunEvent::Started { case });
@@ -197,18 +231,33 @@ impl Shared<'_> {
             engine: self.engine,
             scraper: self.scraper,
             lag: self.lag,
+            witness: &self.witness,
             registry: self.registry,
             replay: replay(self.options, planned),
         };
-        let trial = run_trial(&setup);
+        let mut trial = run_trial(&setup);
         if self.registry.is_closed() && trial.void.is_some() {
             return; // It was ended by the interrupt: the report counts it as missing.
         }
+        if let Some(void) = trial.void.as_ref().filter(|void| void.machine_busy && !last) {
+            void_before.push(void.reason.clone());
+            self.observer.event(&RunEvent::SetAside { case, reason: &void.reason });
+            let voided = Voided { planned: planned.clone(), reasons: void_before };
+            self.voided.lock().unwrap_or_else(PoisonError::into_inner).push(voided);
+            return;
+        }
+        trial.void_before = void_before;
         let verdict = |trial: &TrialReport| {
             planned.case.expectation.as_ref().map(|expectation| grade_trial(expectation, &graded(trial)))
         };
         let record = TrialRecord { case: case.clone(), index: planned.index, trial };
-        let kept = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).record(record.clone());
+        let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
+        if !record.trial.void_before.is_empty() {
+            let tries = record.trial.void_before.len();
+            keeper.problem(format!("{case}: void {tries} times because the machine was busy, then run again alone"));
+        }
+        let kept = keeper.record(record.clone());
+        drop(keeper);
         let record = kept.unwrap_or_else(|what| {
             self.observer.event(&RunEvent::Problem { what: &what });
             record
@@ -269,7 +318,9 @@ fn replay(options: &ReproOptions, planned: &PlannedTrial) -> String {
     if planned.index > 0 {
         line.push_str(&format!(" --only-trial {}", planned.index));
     }
-    if let Some(bound) = options.bound {
+    let own = planned.scenario.bound_ms.unwrap_or(millis(DEFAULT_BOUND));
+    if planned.bound_ms != own {
+        let bound = Duration::from_millis(planned.bound_ms);
         line.push_str(&format!(" --bound {}", humantime::format_duration(bound)));
     }
     if let Some(limit) = options.hang_limit {

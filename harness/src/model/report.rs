@@ -160,6 +160,10 @@ pub struct TrialReport {
     pub probes: TrialProbes,
     /// Why it says nothing.
     pub void: Option<Void>,
+    /// Earlier runs of this trial that were void because the machine was too busy, and why, in order. They had no outcome;
+    /// each was run again alone, with twice the bound.
+    #[serde(default)]
+    pub void_before: Vec<String>,
     /// What stays stuck inside although the endpoint answered.
     pub residue: Vec<String>,
     /// The figures.
@@ -188,6 +192,16 @@ pub struct TrialReport {
 pub struct Void {
     /// In words that help.
     pub reason: String,
+    /// Whether only the machine is to blame: the parent itself woke too late to judge anything.
+    #[serde(default)]
+    pub machine_busy: bool,
+}
+
+impl Void {
+    /// Void for a reason that lies in the set-up.
+    pub fn because(reason: impl Into<String>) -> Void {
+        Void { reason: reason.into(), machine_busy: false }
+    }
 }
 
 /// What the probes of a trial saw.

@@ -165,7 +165,8 @@ fn trial(n: u32, shown: &Shown, full: bool) -> TrialReport {
             lag_ms: 0.4,
             requests,
         },
-        void: shown.void.map(|reason| Void { reason: reason.into() }),
+        void: shown.void.map(Void::because),
+        void_before: Vec::new(),
         residue: shown.residue.iter().map(|what| what.to_string()).collect(),
         limits: Limits {
             threads_leaked_per_scrape: shown.leaked,

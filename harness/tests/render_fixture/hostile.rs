@@ -80,7 +80,7 @@ fn hostile_case(case: &mut CaseReport, at: &mut usize) {
     for trial in &mut case.trials {
         trial.replay = nasty(at);
         trial.residue = vec![nasty(at)];
-        trial.void = trial.void.take().map(|_| Void { reason: nasty(at) });
+        trial.void = trial.void.take().map(|_| Void::because(nasty(at)));
         for evidence in &mut trial.evidence {
             (evidence.detector, evidence.says) = (nasty(at), nasty(at));
             evidence.because = vec![nasty(at), nasty(at)];
