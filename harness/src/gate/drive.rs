@@ -42,9 +42,9 @@ impl Stage<'_> {
         self.wait_for_answers(Instant::now() + limit + KEPT_OPEN)
     }
 
-    /// The *after* phase: scrapes each endpoint until it is answered with 200 or the hang limit has passed since the
-    /// cause was let go. What was stuck needs a moment to come back, and how long that takes is part of the answer.
-    pub(crate) fn after(&mut self) -> Result<(), Halt> {
+    /// The *after* phase: scrapes each endpoint until a scrape is `served` or the hang limit has passed since the cause was
+    /// let go. What was stuck needs a moment to come back, and how long that takes is part of the answer.
+    pub(crate) fn after(&mut self, served: impl Fn(&Self, u32) -> bool) -> Result<(), Halt> {
         let end = Instant::now() + self.hang_limit();
         let pause = self.bound() / 10;
         for endpoint in 0..self.endpoints.len() {
@@ -53,7 +53,7 @@ impl Stage<'_> {
                 let number = self.send(endpoint, Purpose::After, left)?;
                 self.wait_for_answers(end + KEPT_OPEN)?;
                 let next = Instant::now() + pause;
-                if self.requests.succeeded(number) || next >= end {
+                if (self.requests.succeeded(number) && served(self, number)) || next >= end {
                     break;
                 }
                 while Instant::now() < next {

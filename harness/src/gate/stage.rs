@@ -5,6 +5,7 @@ use super::trial::TrialSetup;
 use crate::model::{ChildEvent, Command, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot};
 use crate::runner::clock::Epoch;
 use crate::runner::{Child, JournalFault, LagWatch, Said, SpawnOptions};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ pub(crate) struct Stage<'a> {
     pub(super) requests: Requests,
     pub(super) endpoints: Vec<Endpoint>,
     epoch: Epoch,
+    journal: PathBuf,
     child: Child,
     lag: LagWatch,
     observations: Vec<Observation>,
@@ -58,7 +60,7 @@ impl<'a> Stage<'a> {
     pub(crate) fn open(setup: &'a TrialSetup<'a>) -> Result<Stage<'a>, String> {
         let planned = setup.planned;
         let journal = setup.folder.join(format!("{:016x}-{}.jsonl", planned.seed, planned.index));
-        let mut options = SpawnOptions::new(setup.exe, planned.case.id.clone(), planned.seed, journal, setup.registry);
+        let mut options = SpawnOptions::new(setup.exe, planned.case.id.clone(), planned.seed, &journal, setup.registry);
         options.env.push((crate::catalogue::BOUND_VARIABLE.into(), planned.bound_ms.to_string().into()));
         let (say, heard): (Sender<Heard>, Receiver<Heard>) = channel();
         let requests = Requests::new(say.clone());
@@ -71,6 +73,7 @@ impl<'a> Stage<'a> {
             requests,
             endpoints: Vec::new(),
             epoch,
+            journal,
             child,
             lag,
             observations: Vec::new(),
@@ -212,6 +215,8 @@ impl<'a> Stage<'a> {
             self.gone = true;
         }
         self.note(Fact::Lag { worst_us: self.lag.worst_us() });
+        // What it said is in the observations; a file that is gone already is as good.
+        let _ = std::fs::remove_file(&self.journal);
     }
 
     /// What the child printed last, for an error.

@@ -3,7 +3,9 @@
 use super::stage::{Halt, Stage};
 use crate::detect::{Detected, TrialFacts, detect};
 use crate::diagnose::Engine;
-use crate::model::{CanaryMoved, CaseId, Command, Drive, Limits, Release, Target, TrialProbes, TrialReport, Void};
+use crate::model::{
+    CanaryMoved, CaseId, Command, Drive, Limits, Outcome, Release, Target, TrialProbes, TrialReport, Void,
+};
 use crate::probe::scrape::Scraper;
 use crate::runner::plan::PlannedTrial;
 use crate::runner::{LagMeter, Registry};
@@ -91,7 +93,10 @@ fn play(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Result<(), Halt> {
     if release != Release::Never {
         stage.release()?;
         stage.command(Command::Bump)?;
-        stage.after()?;
+        stage.after(|stage, number| {
+            let requests = look(stage, setup).requests;
+            requests.iter().any(|request| request.request == number && request.class == Some(Outcome::Served))
+        })?;
     }
     Ok(())
 }

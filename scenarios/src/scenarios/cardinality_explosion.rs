@@ -66,7 +66,8 @@ pub(crate) const LESSON: Lesson = Lesson {
     origin: &["henrywhitaker3/adguard-exporter#70"],
     exclusive: true,
     serial: false,
-    bound_ms: Some(250),
+    // Not shorter: pages are handed out and taken back by the hundred megabyte, and the parent must wake up in time.
+    bound_ms: Some(500),
     drive: Drive::Grow { past_hang_limit: false },
     release: Release::Never,
     advice: &[
