@@ -1,0 +1,62 @@
+//! The part of the target process that uses `prometheus-client` behind a `std` lock.
+
+use super::{Gate, named};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::registry::Registry;
+use std::sync::{Arc, Mutex, RwLock};
+
+#[derive(Debug)]
+struct Asking {
+    state: Arc<Mutex<u64>>,
+    inside: Gate,
+    locked: Gate,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+impl Collector for Asking {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        self.inside.open();
+        self.locked.pass();
+        let counter = ConstCounter::new(*self.state.lock().unwrap());
+        let metric = encoder.encode_descriptor("asked", "help", None, counter.metric_type())?;
+        counter.encode(metric)
+    }
+}
+
+pub(super) fn scrape(registry: &RwLock<Registry>) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry.read().unwrap()).unwrap();
+    text
+}
+
+pub(super) fn prepare(case: &str) -> Arc<RwLock<Registry>> {
+    let registry = Arc::new(RwLock::new(Registry::default()));
+    let state = Arc::new(Mutex::new(0));
+    let (inside, locked) = (Gate::default(), Gate::default());
+    if case == "client-registry-cycle" {
+        let asking = Asking { state: state.clone(), inside: inside.clone(), locked: locked.clone() };
+        registry.write().unwrap().register_collector(Box::new(asking));
+        let r = registry.clone();
+        named("late-register", move || {
+            let mut state = state.lock().unwrap();
+            locked.open();
+            inside.pass();
+            r.write().unwrap().register("late", "help", Counter::<u64>::default());
+            *state += 1;
+        });
+    }
+    registry
+}
+
+pub(super) fn twice(family: &Family<Vec<(String, String)>, Counter>) -> u64 {
+    let labels = |v: &str| vec![("l".to_owned(), v.to_owned())];
+    family.get_or_create(&labels("a")).inc_by(family.get_or_create(&labels("b")).inc())
+}
