@@ -234,8 +234,9 @@ impl Stage<'_> {
 /// How many times to grow before the next scrape, given what the last one took and what is to be broken.
 fn steps(took: Duration, target: Duration, overshoot: bool) -> u32 {
     let ratio = target.as_secs_f64() / took.as_secs_f64().max(1e-6);
-    // Past the hang limit there is nothing to approach: one and a half times what breaks it ends the search at once.
-    let aim = if overshoot { ratio * 1.5 } else { ratio * NEAR };
+    // Past the hang limit there is nothing to approach: far more than what breaks it ends the search at once, even if this
+    // scrape was slow by chance.
+    let aim = if overshoot { ratio * 2.5 } else { ratio * NEAR };
     (aim.ln() / GROWTH.ln()).floor().clamp(1.0, 40.0) as u32
 }
 
