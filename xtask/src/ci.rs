@@ -1,6 +1,6 @@
 //! What CI gates on, in the order in which it fails fastest.
 
-use crate::build::{Binary, cargo, run_gatherlock};
+use crate::build::{Binary, cargo, root, run_gatherlock};
 use crate::tidy;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -15,9 +15,33 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
         checked(doc)
     })?;
-    step("repro", || run_gatherlock("repro", &[], &[Binary::Scenarios]))?;
+    step("repro", repro)?;
     // Last, so that the log ends with the test runner's own summary. Doctests are a part of it.
     step("tests", || plain(&["test", "--workspace"]))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The main job. What is violated or has vanished fails; where only some cases could not be judged, because the machine was
+/// too busy even when they ran alone, that is said and does not: it tells nothing about the code.
+fn repro() -> Result<ExitCode, String> {
+    let path = root().join("reports/latest/report.json");
+    if let Err(error) = std::fs::remove_file(&path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(format!("cannot remove {}: {error}", path.display()));
+    }
+    let code = run_gatherlock("repro", &[], &[Binary::Scenarios])?;
+    if code != ExitCode::from(2) {
+        return Ok(code);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("no report was written: {error}"))?;
+    let report: serde_json::Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let count = |name: &str| report["summary"][name].as_u64().unwrap_or(0);
+    let (held, inconclusive) = (count("held"), count("inconclusive"));
+    if report["interrupted"] == true || inconclusive * 10 > held {
+        return Ok(code);
+    }
+    eprintln!("warning: {inconclusive} of {} cases could not be judged on this machine", held + inconclusive);
     Ok(ExitCode::SUCCESS)
 }
 
