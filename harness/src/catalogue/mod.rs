@@ -15,6 +15,7 @@
 //!         scenarios: Vec::new(),
 //!         variants: Vec::new(),
 //!         cases: Vec::new(),
+//!         claims: Vec::new(),
 //!     };
 //!     catalogue::main(list, |trial| {
 //!         let server = std::net::TcpListener::bind("127.0.0.1:0")?;
