@@ -12,51 +12,73 @@ struct Row {
     lesson: &'static Lesson,
     params: &'static [(&'static str, &'static str)],
     play: fn(&Stage) -> Result<App, Problem>,
+    /// The same with `guarded`: the copy of the file that is compiled against the guard's registry.
+    play_guarded: fn(&Stage) -> Result<App, Problem>,
 }
 
-const fn row(lesson: &'static Lesson, params: &'static [(&'static str, &'static str)]) -> Row {
-    Row { lesson, params, play: lesson.play }
+/// A file's lesson, with parameters.
+macro_rules! row {
+    ($file:ident $(, $name:literal = $value:literal)*) => {
+        Row {
+            lesson: &$file::LESSON,
+            params: &[$(($name, $value)),*],
+            play: $file::LESSON.play,
+            play_guarded: guarded::$file::LESSON.play,
+        }
+    };
 }
 
-/// The same lesson, played by the copy of its file that is compiled against `prometheus` 0.13.4.
-const fn row_on_0_13(lesson: &'static Lesson, copy: &'static Lesson) -> Row {
-    Row { lesson, params: &[("prometheus", "0.13.4")], play: copy.play }
+/// The same lesson, played by the copy of its file that is compiled against `prometheus` 0.13.4. That registry cannot be
+/// replaced by the guard's, so `guarded` is that copy, too, behind the guard's endpoint.
+macro_rules! row_on_0_13 {
+    ($file:ident) => {
+        Row {
+            lesson: &$file::LESSON,
+            params: &[("prometheus", "0.13.4")],
+            play: on_0_13::$file::LESSON.play,
+            play_guarded: on_0_13::$file::LESSON.play,
+        }
+    };
 }
 
 /// Every row, in the order in which reports show them.
 const ROWS: &[Row] = &[
-    row(&inc_during_gather::LESSON, &[]),
-    row_on_0_13(&inc_during_gather::LESSON, &on_0_13::inc_during_gather::LESSON),
-    row(&new_series_during_gather::LESSON, &[]),
-    row(&register_under_app_lock::LESSON, &[("lock", "parking-lot")]),
-    row(&register_under_app_lock::LESSON, &[("lock", "std")]),
-    row(&three_party_cycle::LESSON, &[]),
-    row(&observer_frozen_mid_observe::LESSON, &[]),
-    row(&actor_cycle::LESSON, &[]),
-    row(&register_in_collect::LESSON, &[]),
-    row_on_0_13(&register_in_collect::LESSON, &on_0_13::register_in_collect::LESSON),
-    row(&unregister_in_collect::LESSON, &[]),
-    row_on_0_13(&unregister_in_collect::LESSON, &on_0_13::unregister_in_collect::LESSON),
-    row(&gather_in_collect::LESSON, &[]),
-    row_on_0_13(&gather_in_collect::LESSON, &on_0_13::gather_in_collect::LESSON),
-    row(&gather_in_collect_no_writer::LESSON, &[]),
-    row_on_0_13(&gather_in_collect_no_writer::LESSON, &on_0_13::gather_in_collect_no_writer::LESSON),
-    row(&app_lock_retaken::LESSON, &[]),
-    row(&guard_in_expression::LESSON, &[]),
-    row(&signal_handler_updates::LESSON, &[]),
-    row(&scrape_storm::LESSON, &[]),
-    row(&register_storm::LESSON, &[]),
-    row(&hot_app_lock::LESSON, &[]),
-    row(&cardinality_explosion::LESSON, &[]),
-    row(&cardinality_explosion_past_the_limit::LESSON, &[]),
-    row(&slow_collect::LESSON, &[]),
-    row(&timeout_leaks::LESSON, &[("stuck", "until-release")]),
-    row(&timeout_leaks::LESSON, &[("stuck", "for-good")]),
-    row(&frozen_canary::LESSON, &[]),
-    row(&wrong_registry::LESSON, &[]),
-    row(&lost_updates::LESSON, &[]),
-    row(&incident::LESSON, &[]),
-    row_on_0_13(&incident::LESSON, &on_0_13::incident::LESSON),
+    row!(inc_during_gather),
+    row_on_0_13!(inc_during_gather),
+    row!(new_series_during_gather),
+    row!(register_under_app_lock, "lock" = "parking-lot"),
+    row!(register_under_app_lock, "lock" = "std"),
+    row!(three_party_cycle),
+    row!(observer_frozen_mid_observe),
+    row!(actor_cycle),
+    row!(register_in_collect),
+    row_on_0_13!(register_in_collect),
+    row!(unregister_in_collect),
+    row_on_0_13!(unregister_in_collect),
+    row!(gather_in_collect),
+    row_on_0_13!(gather_in_collect),
+    row!(gather_in_collect_no_writer),
+    row_on_0_13!(gather_in_collect_no_writer),
+    row!(app_lock_retaken),
+    row!(guard_in_expression),
+    row!(signal_handler_updates),
+    row!(scrape_storm),
+    row!(register_storm),
+    row!(hot_app_lock),
+    row!(cardinality_explosion),
+    row!(cardinality_explosion_past_the_limit),
+    row!(slow_collect),
+    row!(timeout_leaks, "stuck" = "until-release"),
+    row!(timeout_leaks, "stuck" = "for-good"),
+    row!(workers_eaten, "on" = "route"),
+    row!(workers_eaten, "on" = "listener"),
+    row!(guard_across_await, "on" = "route"),
+    row!(guard_across_await, "on" = "listener"),
+    row!(frozen_canary),
+    row!(wrong_registry),
+    row!(lost_updates),
+    row!(incident),
+    row_on_0_13!(incident),
 ];
 
 impl Row {
@@ -111,7 +133,8 @@ pub(crate) fn catalogue() -> Catalogue {
 pub(crate) fn play(trial: &Trial) -> Result<Running, Problem> {
     for row in ROWS {
         if let Some(variant) = Variant::ALL.into_iter().find(|variant| row.id(*variant) == trial.case) {
-            return (row.play)(&Stage::new(row.setting(variant), trial))?.serve();
+            let play = if variant == Variant::Guarded { row.play_guarded } else { row.play };
+            return play(&Stage::new(row.setting(variant), trial))?.serve();
         }
     }
     Err(format!("this catalogue has no case `{}`", trial.case).into())

@@ -1,7 +1,7 @@
 //! What a scenario file hands to the catalogue: its place, its expectations and the way to play it.
 
 use crate::stage::{App, Stage};
-use crate::variants::Variant;
+use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Drive, Expectation, ExpectedLimits, Outcome, Range, Release, Scenario};
 use std::collections::BTreeMap;
@@ -52,6 +52,11 @@ impl Setting {
     pub(crate) fn param(&self, name: &str) -> &str {
         self.params.get(name).unwrap_or_else(|| panic!("the case has no parameter `{name}`"))
     }
+
+    /// Whether `guarded` can put `guard::Registry` in the place of the registry: it is one for `prometheus` 0.14.
+    fn is_curable(&self) -> bool {
+        !self.params.contains_key("prometheus")
+    }
 }
 
 /// A cell of the matrix: what a case is expected to show, or why there is none.
@@ -78,6 +83,21 @@ impl Cell {
     pub(crate) fn contained_leaking(threads: f64, because: &str) -> Cell {
         Cell::must(Outcome::Contained, because)
             .limited(|limits| limits.threads_leaked_per_scrape = Some(Range::exactly(threads)))
+    }
+
+    /// Answered in time while one thread stays stuck for all of the `scrapes` together.
+    pub(crate) fn contained_once(scrapes: u32, because: &str) -> Cell {
+        Cell::contained_leaking(1.0 / f64::from(scrapes), because)
+    }
+
+    /// What `guarded` shows where the cause is the registry's own lock: `served`, because `guard::Registry` holds none
+    /// while it collects; or contained, where the registry is an older one that it cannot replace.
+    pub(crate) fn cured(setting: &Setting, scrapes: u32, because: &str) -> Cell {
+        if setting.is_curable() {
+            Cell::must(Outcome::Served, because)
+        } else {
+            Cell::contained_once(scrapes, because::REGISTRY_OF_ITS_OWN)
+        }
     }
 
     /// The same, and a scrape is or is not served again once the cause is gone.

@@ -7,7 +7,6 @@ mod lesson;
 mod official_registry;
 mod peer;
 mod scenarios;
-mod series;
 mod stage;
 mod variants;
 

@@ -5,14 +5,16 @@ use axum::Router;
 use axum::routing::get;
 use gatherlock::catalogue::{Gate, Journal, Problem, Running, Trial, this_thread};
 use gatherlock::model::{ChildEvent, Command, Endpoint};
+use gatherlock_guard::Listener;
 use nix::sys::socket::{Backlog, listen};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, TcpListener};
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// Workers of each server's runtime: what `#[tokio::main]` gives on a small machine.
-const WORKERS: usize = 4;
+pub(crate) const WORKERS: usize = 4;
 
 /// How long a story waits for a thread to park before it says that something went wrong: far longer than any delay.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -73,6 +75,10 @@ impl Stage {
 
 type Action = Box<dyn FnMut() -> Result<(), Problem>>;
 type Count = Box<dyn Fn() -> u64 + Send + Sync>;
+/// A task of the application.
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A task that cannot leave the thread it was made on; so it is made there.
+type LocalTask = Box<dyn FnOnce() -> Pin<Box<dyn Future<Output = ()>>> + Send>;
 
 /// An application ready to be served and driven.
 pub(crate) struct App {
@@ -88,6 +94,17 @@ struct Node {
     name: String,
     port: u16,
     routes: Router,
+    runtime: Runtime,
+    /// What serves the metrics in the place of the route, if anything does.
+    listener: Option<Listener>,
+}
+
+/// What the server and the application's tasks run on.
+enum Runtime {
+    /// `#[tokio::main]`.
+    Workers(Vec<Task>),
+    /// `#[tokio::main(flavor = "current_thread")]`.
+    OneThread(Vec<LocalTask>),
 }
 
 impl App {
@@ -95,7 +112,13 @@ impl App {
     /// `gatherlock_canary_total`.
     pub(crate) fn new(metrics: Router, mut bump: impl FnMut() + 'static) -> App {
         App {
-            nodes: vec![Node { name: String::new(), port: 0, routes: metrics }],
+            nodes: vec![Node {
+                name: String::new(),
+                port: 0,
+                routes: metrics,
+                runtime: Runtime::Workers(Vec::new()),
+                listener: None,
+            }],
             canary: Some("gatherlock_canary_total".to_string()),
             volatile: Vec::new(),
             actions: HashMap::new(),
@@ -122,6 +145,34 @@ impl App {
     /// A final count for the journal. It must not take a lock that the scenario may have wedged.
     pub(crate) fn count(mut self, name: &str, value: impl Fn() -> u64 + Send + Sync + 'static) -> App {
         self.counts.push((name.to_string(), Box::new(value)));
+        self
+    }
+
+    /// The same application with tasks on its runtime.
+    pub(crate) fn with_tasks<F>(mut self, tasks: impl IntoIterator<Item = F>) -> App
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tasks: Vec<Task> = tasks.into_iter().map(|task| Box::pin(task) as Task).collect();
+        for (node, tasks) in self.nodes.iter_mut().zip([tasks]) {
+            node.runtime = Runtime::Workers(tasks);
+        }
+        self
+    }
+
+    /// The same application with a runtime of one thread, and tasks on it.
+    pub(crate) fn on_one_thread(mut self, tasks: Vec<LocalTask>) -> App {
+        for (node, tasks) in self.nodes.iter_mut().zip([tasks]) {
+            node.runtime = Runtime::OneThread(tasks);
+        }
+        self
+    }
+
+    /// The same application, its metrics served by `listener` and not by the route.
+    pub(crate) fn served_by(mut self, listener: Listener) -> App {
+        for (node, listener) in self.nodes.iter_mut().zip([listener]) {
+            node.listener = Some(listener);
+        }
         self
     }
 
@@ -190,19 +241,48 @@ impl Node {
         // As many as a listener of tokio's own takes. With std's 128 a storm would measure dropped connection requests.
         listen(&listener, Backlog::new(1024)?)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
         let routes = self.routes.route("/health", get(async || "OK"));
-        let inside = runtime.enter();
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        runtime.spawn(async move { axum::serve(listener, routes).await });
-        drop(inside);
-        std::mem::forget(runtime);
+        match self.runtime {
+            Runtime::Workers(tasks) => on_workers(listener, routes, tasks)?,
+            Runtime::OneThread(tasks) => on_one_thread(listener, routes, tasks)?,
+        }
+        let metrics = self.listener.as_ref().map_or(address, Listener::local_addr);
+        // It serves until the process ends.
+        std::mem::forget(self.listener);
         Ok(Endpoint {
             name: self.name,
-            metrics: format!("http://{address}/metrics"),
+            metrics: format!("http://{metrics}/metrics"),
             health: Some(format!("http://{address}/health")),
         })
     }
+}
+
+fn on_workers(listener: TcpListener, routes: Router, tasks: Vec<Task>) -> Result<(), Problem> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let inside = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    runtime.spawn(async move { axum::serve(listener, routes).await });
+    for task in tasks {
+        runtime.spawn(task);
+    }
+    drop(inside);
+    std::mem::forget(runtime);
+    Ok(())
+}
+
+fn on_one_thread(listener: TcpListener, routes: Router, tasks: Vec<LocalTask>) -> Result<(), Problem> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("main-runtime".to_string()).spawn(move || {
+        let local = tokio::task::LocalSet::new();
+        for task in tasks {
+            local.spawn_local(task());
+        }
+        local.block_on(&runtime, async move {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            axum::serve(listener, routes).await
+        })
+    })?;
+    Ok(())
 }
 
 /// `parking_lot`'s own detector, where it is compiled in.

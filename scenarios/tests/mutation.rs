@@ -72,6 +72,12 @@ fn a_fix_that_stops_fixing_is_violated() {
 }
 
 #[test]
+fn a_cure_that_only_contains_is_violated() {
+    let report = run("register-in-collect/guarded", "register-in-collect[prometheus=0.13.4]/guarded");
+    assert_eq!(verdict(&report), (Some(Verdict::Violated), 1));
+}
+
+#[test]
 fn a_control_that_hangs_is_violated() {
     let report = run("inc-during-gather/naive", "register-in-collect/naive");
     assert_eq!(verdict(&report), (Some(Verdict::Violated), 1));

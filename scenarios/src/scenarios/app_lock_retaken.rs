@@ -199,5 +199,6 @@ fn expect(setting: &Setting) -> Cell {
         }
         Variant::Atomics => Cell::Skip("no collectors and no application lock: nothing can be taken twice"),
         Variant::Exporter => Cell::Skip("no collectors: nothing of the application runs while the page is rendered"),
+        Variant::Guarded => Cell::contained_once(3, because::ONE_THREAD),
     }
 }

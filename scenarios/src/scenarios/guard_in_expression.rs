@@ -228,5 +228,6 @@ fn expect(setting: &Setting) -> Cell {
         ),
         Variant::Atomics => Cell::Skip("no collectors and no guards: values are loaded one by one"),
         Variant::Exporter => Cell::Skip("no collectors: nothing of the application runs while the page is rendered"),
+        Variant::Guarded => Cell::contained_once(3, because::ONE_THREAD),
     }
 }

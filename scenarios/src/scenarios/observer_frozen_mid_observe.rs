@@ -249,5 +249,6 @@ fn expect(setting: &Setting) -> Cell {
              a spin or as work depends on whether a rule knows the loop",
         )
         .recovers(true),
+        Variant::Guarded => Cell::contained_once(3, because::ONE_THREAD).recovers(true),
     }
 }

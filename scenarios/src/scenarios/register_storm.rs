@@ -6,8 +6,9 @@
 //! so the scrape gets its turn between two writers, and the writers get theirs after the scrape.
 //!
 //! The writers are running before the scrape is sent. Once it is inside, it is held there until all sixteen are seen
-//! parked on the registry's lock; so the scrape ends with the longest possible queue of writers behind it. The registry
-//! keeps its size: what a writer registers it unregisters.
+//! parked on the registry's lock; so the scrape ends with the longest possible queue of writers behind it. (With `guarded`
+//! nobody parks: there it is held until all sixteen have been round once more beside it.) The registry keeps its size: what
+//! a writer registers it unregisters.
 //!
 //! That it comes out `served` says that this flood does not explain a hang. It is no promise about latency.
 //!
@@ -41,9 +42,9 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Threads that register and unregister.
 const WRITERS: usize = 16;
@@ -54,10 +55,19 @@ const GIVE_UP: Duration = Duration::from_secs(30);
 /// What a writer does over and over: its number is its own.
 type Round = Arc<dyn Fn(usize) -> Result<(), Problem> + Send + Sync>;
 
-/// Runs the writers from `arm` to `release`. Where a scrape can be held at `inside`, it goes on when all of them are
-/// parked on the lock at `lock()`.
-fn drive(app: App, stage: &Stage, round: Round, inside: Option<(Arc<Gate>, LockMemory)>) -> App {
+/// When a scrape that is held inside may go on.
+#[derive(Clone, Copy)]
+enum Until {
+    /// All writers are parked on this lock, behind the scrape.
+    Parked(LockMemory),
+    /// All writers have been round once more, beside the scrape.
+    Around,
+}
+
+/// Runs the writers from `arm` to `release`. A scrape is held at the gate of `inside`, if there is one.
+fn drive(app: App, stage: &Stage, round: Round, inside: Option<(Arc<Gate>, Until)>) -> App {
     let stopped = Arc::new(AtomicBool::new(false));
+    let rounds: Arc<[AtomicU64; WRITERS]> = Arc::default();
     let (stage, stop) = (stage.clone(), stopped.clone());
     let held = inside.clone().map(|(held, _)| held);
     let armed = app.on(Command::Arm, move || {
@@ -67,12 +77,13 @@ fn drive(app: App, stage: &Stage, round: Round, inside: Option<(Arc<Gate>, LockM
         let (tell, running) = mpsc::channel();
         let mut writers = Vec::new();
         for writer in 1..=WRITERS {
-            let (tell, round, stopped) = (tell.clone(), round.clone(), stopped.clone());
+            let (tell, round, stopped, rounds) = (tell.clone(), round.clone(), stopped.clone(), rounds.clone());
             writers.push(stage.actor(&format!("writer-{writer}"), move || {
                 round(writer)?;
                 tell.send(())?;
                 while !stopped.load(Ordering::Relaxed) {
                     round(writer)?;
+                    rounds[writer - 1].fetch_add(1, Ordering::SeqCst);
                 }
                 Ok(())
             })?);
@@ -81,14 +92,22 @@ fn drive(app: App, stage: &Stage, round: Round, inside: Option<(Arc<Gate>, LockM
         for _ in &writers {
             running.recv()?;
         }
-        if let Some((held, lock)) = inside.clone() {
-            let journal = stage.journal().clone();
+        if let Some((held, until)) = inside.clone() {
+            let (journal, rounds) = (stage.journal().clone(), rounds.clone());
             stage.actor("arbiter", move || {
                 held.wait_for_arrival();
-                for writer in writers {
-                    wait_until_parked(writer, &lock, GIVE_UP)?;
+                match until {
+                    Until::Parked(lock) => {
+                        for writer in writers {
+                            wait_until_parked(writer, &lock, GIVE_UP)?;
+                        }
+                        journal.reached("all writers are parked behind the scrape");
+                    }
+                    Until::Around => {
+                        wait_until_around(&rounds)?;
+                        journal.reached("all writers have been round beside the scrape");
+                    }
                 }
-                journal.reached("all writers are parked behind the scrape");
                 held.open();
                 Ok(())
             })?;
@@ -102,6 +121,20 @@ fn drive(app: App, stage: &Stage, round: Round, inside: Option<(Arc<Gate>, LockM
         }
         Ok(())
     })
+}
+
+/// Waits until every writer has made a whole round from now on: the second that it completes began after the first.
+fn wait_until_around(rounds: &[AtomicU64; WRITERS]) -> Result<(), Problem> {
+    let before = rounds.each_ref().map(|made| made.load(Ordering::SeqCst));
+    let started = Instant::now();
+    while rounds.iter().zip(before).any(|(made, before)| made.load(Ordering::SeqCst) < before + 2) {
+        if started.elapsed() > GIVE_UP {
+            return Err("a writer did not get round while the scrape was inside".into());
+        }
+        // What is waited for is the count just read; yielding only spares the CPU.
+        std::thread::yield_now();
+    }
+    Ok(())
 }
 
 /// A collector like any other, at which the gather can be held.
@@ -139,7 +172,8 @@ fn on_prometheus(stage: &Stage) -> Result<App, Problem> {
         registry.unregister(Box::new(requests))?;
         Ok(())
     });
-    Ok(drive(volatile(app, "_total"), stage, round, Some((held, lock))))
+    let until = if handlers::REGISTERING_WAITS { Until::Parked(lock) } else { Until::Around };
+    Ok(drive(volatile(app, "_total"), stage, round, Some((held, until))))
 }
 
 /// Where encoding a family is held. It is no field, so that the family is a single pointer and its lock can be found.
@@ -194,7 +228,7 @@ fn on_official(stage: &Stage) -> Result<App, Problem> {
         sessions.remove(&labels);
         Ok(())
     });
-    Ok(drive(App::new(routes, bump), stage, round, Some((held, lock))))
+    Ok(drive(App::new(routes, bump), stage, round, Some((held, Until::Parked(lock)))))
 }
 
 /// The `metrics` facade has no way to unregister either, and registering what is there already keeps the size. It takes
@@ -246,6 +280,11 @@ fn expect(setting: &Setting) -> Cell {
         Variant::Official => Cell::must(
             Outcome::Served,
             "the family's lock is parking_lot's, which is fair every so often: encode() gets in between two writers",
+        ),
+        Variant::Guarded => Cell::must(
+            Outcome::Served,
+            "the registry's lock is held to copy the list of collectors out and never while one runs, so writers go on while a \
+             scrape is inside; sixteen of them keep it for microseconds each",
         ),
         _ => Cell::must(
             Outcome::Served,

@@ -201,5 +201,6 @@ fn expect(setting: &Setting) -> Cell {
             Outcome::Served,
             "the page shows the last known value; the thread that asks is the one that waits, and no scrape waits for it",
         ),
+        Variant::Guarded => Cell::contained_once(3, because::ONE_THREAD).recovers(true),
     }
 }

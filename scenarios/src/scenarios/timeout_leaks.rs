@@ -99,5 +99,11 @@ fn expect(setting: &Setting) -> Cell {
             Outcome::Served,
             "the page shows the last known value; the thread that asks is the one that waits, and no scrape waits for it",
         ),
+        Variant::Guarded if is_for_good(setting) => Cell::contained_once(
+            6,
+            "the one collection never ends, so its group is missing until the process restarts: one thread, and an honest refusal each time",
+        )
+        .recovers(false),
+        Variant::Guarded => Cell::contained_once(6, because::ONE_THREAD).recovers(true),
     }
 }

@@ -123,6 +123,11 @@ fn expect(setting: &Setting) -> Cell {
             Outcome::Invalid,
             "the handler encodes a registry that the metrics were taken out of: an end mark and nothing before it",
         ),
+        Variant::Guarded => Cell::must(
+            Outcome::Invalid,
+            "the endpoint serves the registry it was given, and that one is empty: there is nothing on the page but the endpoint's \
+             own metrics",
+        ),
         _ => Cell::must(Outcome::Invalid, "gather() returns no families, so the answer is 200 with an empty body"),
     }
 }

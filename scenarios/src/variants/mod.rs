@@ -1,10 +1,12 @@
 //! The handlers under test: what stands between the route `/metrics` and the metrics. One file each.
 //!
 //! The handlers that serve a `prometheus` registry use `super::prometheus` and are compiled once for every version of
-//! that crate: here for 0.14, in [`on_0_13`] for 0.13.4.
+//! that crate: here for 0.14, in [`on_0_13`] for 0.13.4. [`guarded`] is 0.14 with another registry.
 
 pub(crate) mod atomics;
+mod canary;
 pub(crate) mod exporter;
+pub(crate) mod guarded;
 mod naive;
 pub(crate) mod official;
 mod offload;
@@ -15,9 +17,18 @@ mod timeout_offload;
 mod try_lock;
 
 use ::prometheus;
+pub(crate) use canary::canary;
+use gatherlock::catalogue::Problem;
 use gatherlock::model;
-pub(crate) use registry::{canary, routes};
+use gatherlock_guard::Listener;
+pub(crate) use registry::{REGISTERING_WAITS, routes};
+use std::time::Duration;
 pub(crate) use try_lock::Locking;
+
+/// A listener of its own for `registry`, where the handlers have one: these have none.
+pub(crate) fn listener(_: &prometheus::Registry, _: Duration) -> Result<Option<Listener>, Problem> {
+    Ok(None)
+}
 
 /// A handler under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +49,8 @@ pub(crate) enum Variant {
     Exporter,
     /// `prometheus-client` behind a `std::sync::RwLock`.
     Official,
+    /// `guard::Registry` behind `guard::Endpoint`.
+    Guarded,
 }
 
 /// The metrics library under a variant: what a scenario has to be written for.
@@ -55,7 +68,7 @@ pub(crate) enum Library {
 
 impl Variant {
     /// Every variant, in the order of the matrix columns.
-    pub(crate) const ALL: [Variant; 8] = [
+    pub(crate) const ALL: [Variant; 9] = [
         Variant::Naive,
         Variant::TimeoutInline,
         Variant::Offload,
@@ -64,6 +77,7 @@ impl Variant {
         Variant::Atomics,
         Variant::Exporter,
         Variant::Official,
+        Variant::Guarded,
     ];
 
     /// Its id.
@@ -111,6 +125,7 @@ impl Variant {
             Variant::Atomics => ("atomics", "text written by hand from atomics, no registry", Some("fix 2")),
             Variant::Exporter => ("exporter", "metrics with metrics-exporter-prometheus", Some("fix 3")),
             Variant::Official => ("official", "prometheus-client, its registry in a std::sync::RwLock", None),
+            Variant::Guarded => ("guarded", "guard::Registry behind guard::Endpoint, this project's own fix", None),
         }
     }
 }
@@ -126,4 +141,10 @@ pub(crate) mod because {
     /// Why `timeout-offload` answers, and at what price.
     pub(crate) const TIMER_FIRES: &str = "the timer runs on a free worker and fires at half the bound, so the answer is a 503 in time; \
          nothing ends the gather() behind it, so every scrape leaves its thread of the blocking pool stuck";
+    /// Why `guarded` answers where only containment can help, and at what price.
+    pub(crate) const ONE_THREAD: &str = "the cause is behind the registry, so nothing cures it; the endpoint's own thread is the one that is stuck, \
+         every scrape is refused by its deadline with the reason, and further scrapes share that one collection";
+    /// Why `guarded` cannot cure an older registry.
+    pub(crate) const REGISTRY_OF_ITS_OWN: &str = "guard::Registry takes the collectors of 0.14, so this registry stays the library's own and holds its lock while it \
+         gathers: the endpoint contains that on one thread, and does not cure it";
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::duplicate_mod, reason = "compiling the same files against another version is the point")]
 
+#[path = "canary.rs"]
+mod canary;
 #[path = "naive.rs"]
 mod naive;
 #[path = "offload.rs"]
@@ -13,6 +15,7 @@ mod timeout_inline;
 #[path = "timeout_offload.rs"]
 mod timeout_offload;
 
-use super::Variant;
+use super::{Variant, guarded};
 use ::prometheus_0_13 as prometheus;
-pub(crate) use registry::{canary, routes};
+pub(crate) use canary::canary;
+pub(crate) use registry::{REGISTERING_WAITS, routes};

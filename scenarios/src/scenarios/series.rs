@@ -1,10 +1,11 @@
 //! A metric with as many series as one likes, in every library: what scenarios about size are made of.
 
+use super::handlers;
+use super::prometheus::{IntCounterVec, Opts, Registry};
 use crate::official_registry;
 use crate::stage::{App, Stage};
-use crate::variants::{self, Library, atomics, exporter, official};
+use crate::variants::{Library, atomics, exporter, official};
 use gatherlock::catalogue::Problem;
-use prometheus::{IntCounterVec, Opts, Registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use std::fmt::Write;
@@ -41,10 +42,10 @@ pub(crate) fn serve(stage: &Stage, count: usize) -> Result<Series, Problem> {
 
 fn on_prometheus(stage: &Stage) -> Result<Series, Problem> {
     let registry = Registry::new();
-    let bump = variants::canary(&registry)?;
+    let bump = handlers::canary(&registry)?;
     let queries = IntCounterVec::new(Opts::new(NAME, HELP), &["client", "upstream"])?;
     registry.register(Box::new(queries.clone()))?;
-    let app = App::new(variants::routes(stage.setting.variant, registry, stage.deadline()), bump);
+    let app = App::new(handlers::routes(stage.setting.variant, registry, stage.deadline()), bump);
     let create = move |numbers: Range<usize>| {
         for number in numbers {
             let [(_, client), (_, upstream)] = labels(number);
