@@ -14,13 +14,14 @@ cargo xtask VERB [ARGS]
 
   repro [GLOB…]       run the catalogue and leave a report in reports/latest/
   list                show scenarios, variants and cases
+  diagnose            say why a live endpoint or process hangs (--url, --pid)
   report FILE…        render a report again, without running anything
   tidy                check the rules of the house
   ci                  fmt, clippy, docs, tidy, tests, repro
   bench [NAME]        run the benchmarks
   schema              write reports/schema/ from the types
 
-`cargo xtask VERB --help` shows the arguments of repro, list and report.
+`cargo xtask VERB --help` shows the arguments of repro, list, diagnose and report.
 Exit codes: 0 held, 1 violated or vanished, 2 could not judge.";
 
 fn main() -> ExitCode {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match verb.as_str() {
         "repro" | "list" => build::run_gatherlock(&verb, &rest, &[Binary::Scenarios]),
-        "report" => build::run_gatherlock(&verb, &rest, &[]),
+        "report" | "diagnose" => build::run_gatherlock(&verb, &rest, &[]),
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "bench" => bench::run(&rest),

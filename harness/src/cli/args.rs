@@ -1,5 +1,6 @@
 //! What the verbs take, declared once.
 
+use crate::probe::{Header, HttpUrl};
 use crate::runner::Shard;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -19,6 +20,8 @@ pub(super) struct Cli {
 pub(super) enum Verb {
     /// Run a catalogue's cases, each trial in a child process, and leave a report.
     Repro(ReproArgs),
+    /// Say why a live endpoint or process hangs: who waits for what, who holds it, and what to change.
+    Diagnose(DiagnoseArgs),
     /// Render a report (or the journal of a killed run) again, without running anything.
     Report(ReportArgs),
     /// Show a catalogue's scenarios, variants and cases.
@@ -59,6 +62,77 @@ pub(super) struct ReproArgs {
     /// What stdout gets.
     #[arg(long, value_enum, default_value_t = StdoutFormat::Text)]
     pub(super) format: StdoutFormat,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiagnoseArgs {
+    /// How the endpoint is asked.
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// The endpoint, e.g. `http://127.0.0.1:9101/metrics`.
+    #[arg(long, value_name = "URL", required_unless_present_any = ["pid", "snapshot"])]
+    pub(super) url: Option<HttpUrl>,
+    /// The process. Found from the URL's port if it listens in this network namespace; alone, the process is searched
+    /// for deadlocks.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) pid: Option<i32>,
+    /// Judge a saved recording again, instead of looking at anything.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "pid", "watch", "save"])]
+    pub(super) snapshot: Option<PathBuf>,
+    /// Save a recording that can be judged again on any machine; the README says what is in it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+    /// Also write report.json, report.html and report.md into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// What stdout gets.
+    #[arg(long, value_enum, default_value_t = DiagnosisFormat::Text)]
+    pub(super) format: DiagnosisFormat,
+    /// Scrape again and again; at the first breach of the bound, save recording and report, and end with 1.
+    #[arg(long, requires = "url")]
+    pub(super) watch: bool,
+    /// From the beginning of one scrape to that of the next.
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration, requires = "watch")]
+    pub(super) interval: Duration,
+    /// End with 0 after so many scrapes without a breach.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "watch")]
+    pub(super) count: Option<u64>,
+}
+
+/// How an endpoint is asked, and what it is held to.
+#[derive(Debug, Args)]
+pub(super) struct RequestArgs {
+    /// The bound within which the endpoint must answer, as Prometheus' scrape_timeout.
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = duration)]
+    pub(super) bound: Duration,
+    /// When a scrape counts as hung. Default: 3 times the bound.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) hang_limit: Option<Duration>,
+    /// Another route of the same server, to tell whether only this one hangs. Default: /health.
+    #[arg(long, value_name = "URL")]
+    pub(super) health_url: Option<HttpUrl>,
+    /// A further request header, `Name: value`; may be given several times. Its value is shown nowhere.
+    #[arg(long = "header", value_name = "HEADER")]
+    pub(super) headers: Vec<Header>,
+    /// A file with a bearer token. It is sent as `Authorization` and shown nowhere.
+    #[arg(long, value_name = "FILE")]
+    pub(super) bearer_file: Option<PathBuf>,
+    /// Certificate authorities in PEM form that are trusted for https, instead of the system's.
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+/// What `diagnose` prints on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum DiagnosisFormat {
+    /// For people.
+    Text,
+    /// Exactly one JSON document.
+    Json,
+    /// For an issue or a step summary.
+    Markdown,
+    /// One page that loads nothing.
+    Html,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,9 @@
 //! The verbs of the command line: arguments in, one document or a terminal page out, an exit code.
 
 mod args;
+mod diagnose;
+mod endpoint;
+mod interrupt;
 mod list;
 mod output;
 mod progress;
@@ -19,6 +22,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
         Verb::Repro(args) => repro::run(&args),
+        Verb::Diagnose(args) => diagnose::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::List(args) => list::run(&args),
     };

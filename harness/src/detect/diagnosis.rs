@@ -2,8 +2,8 @@
 
 use super::scene::{Ruling, Scene};
 use super::{busy, cycle, exposition, self_wait, spin, stall, starvation};
-use crate::graph::Cycle;
-use crate::model::{Confidence, Diagnosis, Evidence, Explained, Gap, Outcome, Probes, Target, Thread};
+use crate::graph::{Cycle, WaitGraph};
+use crate::model::{Confidence, CycleStep, Diagnosis, Evidence, Explained, Gap, Outcome, Probes, Target, Thread};
 use std::collections::BTreeSet;
 
 /// A request that was not answered by the hang limit, and what the live engine made of the process.
@@ -32,6 +32,9 @@ pub struct Diagnosed {
     pub covered: bool,
 }
 
+/// Said where nobody looked into the process.
+pub(super) const NO_SAMPLE: &str = "no sample of it was taken";
+
 type Rule = for<'a> fn(&Scene<'a>) -> Option<Ruling<'a>>;
 
 /// The rules in the order in which they are tried; [`stall`] takes what they leave.
@@ -47,7 +50,7 @@ pub fn diagnose(hang: &Hang<'_>) -> Diagnosed {
         let mut diagnosed = assemble(&scene, &ruling, hang, "hangs");
         diagnosed.diagnosis.gaps.push(Gap {
             what: "the process".to_string(),
-            why: "no sample of it was taken".to_string(),
+            why: NO_SAMPLE.to_string(),
             uncovers: true,
         });
         return diagnosed;
@@ -91,6 +94,21 @@ pub(super) fn behind_an_answer(hang: &Hang<'_>) -> Option<Diagnosed> {
     Some(assemble(&scene, &ruling, hang, "answers, but this stays stuck behind it"))
 }
 
+/// The suspected cycles of an explained process.
+pub(super) fn suspects(explained: &Explained) -> Vec<Vec<CycleStep>> {
+    let graph = WaitGraph::new(explained);
+    graph.suspects().iter().map(|cycle| graph.report(cycle)).collect()
+}
+
+/// Names a deadlock or a livelock that stands in a process, whoever waits for it. `None` if none is claimed.
+pub(super) fn standing(hang: &Hang<'_>, verb: &str) -> Option<Diagnosed> {
+    let explained = hang.explained?;
+    let scene = Scene::new(explained, endpoint_of(hang.target), hang.ahead);
+    let rules: [Rule; 3] = [cycle::detect, self_wait::detect, spin::detect];
+    let ruling = rules.iter().find_map(|rule| rule(&scene)).or_else(|| elsewhere(&scene))?;
+    Some(assemble(&scene, &ruling, hang, verb))
+}
+
 /// A claimed cycle that no request waits for.
 fn elsewhere<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
     let cycle = scene.graph.cycles().iter().chain(scene.graph.self_waits()).next()?;
@@ -106,7 +124,7 @@ fn elsewhere<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
 }
 
 /// `/metrics` of `http://127.0.0.1:9101/metrics`, or the word for any endpoint.
-fn endpoint_of(target: &Target) -> String {
+pub(super) fn endpoint_of(target: &Target) -> String {
     let path = target.url.as_deref().and_then(|url| {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         rest.find('/').map(|at| &rest[at..])
@@ -140,7 +158,7 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
     }
     let diagnosis = Diagnosis {
         target: hang.target.clone(),
-        outcome: ruling.outcome,
+        outcome: Some(ruling.outcome),
         summary: format!("{} {verb}: {}", scene.endpoint, ruling.says),
         confidence: ruling.confidence,
         probes: hang.probes.clone(),
@@ -154,6 +172,7 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
         suspects: scene.graph.suspects().iter().map(|cycle| scene.graph.report(cycle)).collect(),
         gaps,
         advice: if hang.advice.is_empty() { general_advice(ruling) } else { hang.advice.to_vec() },
+        evidence: Vec::new(),
     };
     Diagnosed { diagnosis, evidence, covered: ruling.covered }
 }

@@ -27,7 +27,9 @@ mod canary;
 mod cycle;
 mod diagnosis;
 pub mod exposition;
+mod judge;
 mod leak;
+mod live;
 mod prometheus;
 mod record;
 mod scene;
@@ -43,6 +45,8 @@ mod trial;
 pub use answer::{BODY_LIMIT, MISSING_HEADER, STALE_HEADER};
 pub use canary::{UPDATES_MADE, UPDATES_SERIES};
 pub use diagnosis::{Diagnosed, Hang, diagnose};
+pub use judge::judge;
+pub use live::{Sight, live};
 
 use crate::model::{
     CanaryMoved, Case, Diagnosis, Drive, Evidence, Explained, Limits, Observation, Outcome, Probes, PrometheusView,
@@ -129,7 +133,7 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         advice: facts.advice,
     };
     let mut diagnosed = hung.then(|| diagnose(&hanging));
-    let name = diagnosed.as_ref().map_or(Outcome::Stalled, |diagnosed| diagnosed.diagnosis.outcome);
+    let name = diagnosed.as_ref().and_then(|diagnosed| diagnosed.diagnosis.outcome).unwrap_or(Outcome::Stalled);
     let named: Vec<Option<Outcome>> = classes.iter().map(|class| trial::named(class, name)).collect();
     let decided = trial::outcome(&record, &named);
     let died = record.died();
@@ -166,6 +170,7 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
             metrics: judged.map(|index| requests[index].exchange.clone()),
             health: requests.iter().rfind(|r| r.purpose == Purpose::Health).map(|r| r.exchange.clone()),
             prometheus,
+            connection: None,
         };
     }
     let unchecked = judged.and_then(|index| contents[index].unchecked.clone()).filter(|_| outcome == Outcome::Served);

@@ -63,6 +63,9 @@ fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: 
         Some(ExchangeError::Malformed { reason }) => {
             is(Outcome::Invalid, vec![format!("the answer is no HTTP: {reason}")])
         }
+        Some(ExchangeError::Untrusted { reason }) => {
+            is(Outcome::Invalid, vec![format!("its certificate is not trusted here: {reason}")])
+        }
     }
 }
 
@@ -161,6 +164,7 @@ fn described(error: &ExchangeError) -> String {
         ExchangeError::HangLimit => "not answered by the hang limit".to_string(),
         ExchangeError::Closed { reason } => format!("closed ({reason})"),
         ExchangeError::Malformed { reason } => format!("no HTTP ({reason})"),
+        ExchangeError::Untrusted { reason } => format!("not trusted ({reason})"),
     }
 }
 

@@ -8,6 +8,7 @@
 //! records. The count in the lock word tells whether all holders were found. And a histogram that a collector spins on is
 //! recognised in memory. Everything read from a target is untrusted: bounded, checked, and never worth a panic.
 
+mod access;
 mod error;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -61,7 +62,8 @@ mod walk;
 #[path = "unsupported.rs"]
 mod live;
 
-pub use error::SampleError;
+pub use access::{Process, examine, lives};
+pub use error::{Refusal, SampleError};
 
 use crate::model::{Explained, Snapshot};
 

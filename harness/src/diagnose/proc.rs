@@ -57,7 +57,7 @@ pub(super) fn mappings(pid: i32) -> Result<Vec<Mapping>, SampleError> {
 pub(super) fn failure(pid: i32, what: &str, error: &io::Error) -> SampleError {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => SampleError::NoSuchProcess { pid },
-        Some(libc::EACCES | libc::EPERM) => SampleError::NotPermitted { pid },
+        Some(libc::EACCES | libc::EPERM) => super::access::not_permitted(pid),
         _ => SampleError::Io { pid, what: what.to_owned(), reason: error.to_string() },
     }
 }

@@ -148,7 +148,7 @@ fn refusal(pid: i32) -> SampleError {
     match proc::tracer(pid) {
         Some(tracer) => SampleError::Traced { pid, tracer },
         None if proc::threads(pid).is_err() => SampleError::NoSuchProcess { pid },
-        None => SampleError::NotPermitted { pid },
+        None => super::access::not_permitted(pid),
     }
 }
 

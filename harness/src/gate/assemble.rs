@@ -95,6 +95,7 @@ pub fn assemble(header: &RunHeader, trials: &[TrialRecord], end: &RunEnd) -> Rep
         findings: findings(&header.claims, &cases),
         cases,
         models: Vec::new(),
+        diagnosis: None,
         interrupted: end.interrupted,
         problems: end.problems.clone(),
         exit_code,

@@ -1,6 +1,6 @@
 //! What is known about a process that did not answer: who waits for what, who holds it, and how that is known.
 
-use super::{Exchange, Outcome};
+use super::{Evidence, Exchange, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// A diagnosis, as `diagnose --format json` prints it and as a hung trial carries it.
@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Diagnosis {
     /// What was looked at.
     pub target: Target,
-    /// The class of the hang.
-    pub outcome: Outcome,
+    /// The class of the hang or of the answer. `null` where no endpoint was scraped and nothing was found wrong: that
+    /// says nothing about an endpoint.
+    pub outcome: Option<Outcome>,
     /// One sentence for the top of a page.
     pub summary: String,
     /// How sure it is.
@@ -37,6 +38,9 @@ pub struct Diagnosis {
     pub gaps: Vec<Gap>,
     /// What to change, one line each.
     pub advice: Vec<String>,
+    /// What the detectors concluded, the decisive one first. Empty in a trial's diagnosis: the trial has its own list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Evidence>,
 }
 
 /// What was looked at.
@@ -74,6 +78,21 @@ pub struct Probes {
     pub health: Option<Exchange>,
     /// What Prometheus would have recorded.
     pub prometheus: Option<PrometheusView>,
+    /// The server's side of the connection while it hung, where both ends are on this machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ServerSide>,
+}
+
+/// What the kernel says of the server's side of a connection that hangs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct ServerSide {
+    /// Whether the server has taken the connection out of the listener's queue; `null` if that cannot be seen.
+    pub accepted: Option<bool>,
+    /// Bytes that arrived at the server and that it has not read; `null` if that cannot be seen.
+    pub unread_bytes: Option<u64>,
+    /// Connections that wait in the listener's queue to be accepted.
+    pub backlog: Option<u64>,
 }
 
 /// The series that Prometheus writes about a scrape.

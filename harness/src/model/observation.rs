@@ -160,6 +160,9 @@ pub struct Endpoint {
 pub struct Exchange {
     /// The connection stood.
     pub connected_us: Option<u64>,
+    /// TLS was agreed on; only for `https`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secured_us: Option<u64>,
     /// The request was handed to the kernel whole.
     pub sent_us: Option<u64>,
     /// The first byte of the answer arrived.
@@ -199,9 +202,15 @@ pub enum ExchangeError {
         /// What had arrived by then, in words.
         reason: String,
     },
-    /// What arrived is no HTTP.
+    /// What arrived is no HTTP, or no TLS where TLS was asked for.
     Malformed {
         /// What is wrong with it.
+        reason: String,
+    },
+    /// The server's certificate is not trusted here. This says nothing about the endpoint: whoever scrapes it for real may
+    /// trust another authority.
+    Untrusted {
+        /// Why.
         reason: String,
     },
 }

@@ -44,6 +44,9 @@ pub struct Report {
     /// Sentences that follow from the cases, each with its strength.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// The diagnosis of a live process or endpoint, in the report of `diagnose`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnosis: Option<Diagnosis>,
     /// Counts by verdict.
     pub summary: Summary,
     /// Whether the run was stopped before all trials had ended.

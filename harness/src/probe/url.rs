@@ -1,13 +1,14 @@
-//! The URLs that are probed: `http://host[:port][/path]`, nothing else, and errors that say what is wrong.
+//! The URLs that are probed: `http[s]://host[:port][/path]`, nothing else, and errors that say what is wrong.
 
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 
-/// An `http://` URL, parsed.
+/// An `http://` or `https://` URL, parsed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpUrl {
+    secure: bool,
     /// The host without brackets.
     host: String,
     port: u16,
@@ -28,11 +29,8 @@ pub struct UrlError {
 /// What can be wrong with a URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {
-    /// TLS.
-    #[error("https is not supported yet; probe the plain-text port, or put a local TLS terminator in front of it")]
-    Https,
     /// Some other scheme, or none.
-    #[error("it does not begin with `http://`")]
+    #[error("it does not begin with `http://` or `https://`")]
     Scheme,
     /// No host.
     #[error("it names no host")]
@@ -50,7 +48,7 @@ pub enum UrlProblem {
     #[error("its port is no number from 1 to 65535")]
     BadPort,
     /// `user:password@`.
-    #[error("credentials in a URL are not supported")]
+    #[error("credentials in a URL are not supported: give them with --header or --bearer-file")]
     Credentials,
     /// A space, control character or non-ASCII byte.
     #[error("its path holds a space, a control character or a non-ASCII character; write it percent-encoded")]
@@ -63,7 +61,25 @@ impl HttpUrl {
         &self.host
     }
 
-    /// The port; 80 if the URL names none.
+    /// Whether TLS is asked for.
+    pub fn is_secure(&self) -> bool {
+        self.secure
+    }
+
+    /// The same server, another path.
+    ///
+    /// # Errors
+    /// If `path` cannot be requested.
+    pub fn with_path(&self, path: &str) -> Result<HttpUrl, UrlError> {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}/{}", self.authority(), path.trim_start_matches('/')).parse()
+    }
+
+    fn default_port(&self) -> u16 {
+        if self.secure { 443 } else { 80 }
+    }
+
+    /// The port; 80, or 443 with TLS, if the URL names none.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -73,10 +89,10 @@ impl HttpUrl {
         &self.path
     }
 
-    /// The `Host` header: without the port if it is 80.
+    /// The `Host` header: without the port if it is the scheme's own.
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        if self.port == 80 { host } else { format!("{host}:{}", self.port) }
+        if self.port == self.default_port() { host } else { format!("{host}:{}", self.port) }
     }
 
     /// The addresses behind it, in the order in which they should be tried; blocks while a name is looked up.
@@ -93,7 +109,7 @@ impl HttpUrl {
 
 impl fmt::Display for HttpUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.path)
+        write!(f, "http{}://{}{}", if self.secure { "s" } else { "" }, self.authority(), self.path)
     }
 }
 
@@ -108,10 +124,8 @@ impl FromStr for HttpUrl {
 
 fn parse(text: &str) -> Result<HttpUrl, UrlProblem> {
     let (scheme, rest) = text.split_once("://").ok_or(UrlProblem::Scheme)?;
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(UrlProblem::Https);
-    }
-    if !scheme.eq_ignore_ascii_case("http") {
+    let secure = scheme.eq_ignore_ascii_case("https");
+    if !secure && !scheme.eq_ignore_ascii_case("http") {
         return Err(UrlProblem::Scheme);
     }
     // A fragment is for the client only; it is never sent.
@@ -141,6 +155,7 @@ fn parse(text: &str) -> Result<HttpUrl, UrlProblem> {
         return Err(UrlProblem::BadHost);
     }
     let port = match port {
+        None if secure => 443,
         None => 80,
         Some(digits) if digits.bytes().all(|b| b.is_ascii_digit()) => {
             digits.parse().map_err(|_| UrlProblem::BadPort)?
@@ -154,7 +169,7 @@ fn parse(text: &str) -> Result<HttpUrl, UrlProblem> {
         return Err(UrlProblem::BadPath);
     }
     let path = if path.starts_with('/') { path.to_string() } else { format!("/{path}") };
-    Ok(HttpUrl { host: host.to_ascii_lowercase(), port, path })
+    Ok(HttpUrl { secure, host: host.to_ascii_lowercase(), port, path })
 }
 
 #[cfg(test)]
@@ -168,6 +183,9 @@ mod tests {
             ("http://127.0.0.1:9101/metrics", "http://127.0.0.1:9101/metrics", "127.0.0.1:9101"),
             ("HTTP://LocalHost", "http://localhost/", "localhost"),
             ("http://[::1]:9100/a?b=c#d", "http://[::1]:9100/a?b=c", "[::1]:9100"),
+            ("https://h/metrics", "https://h/metrics", "h"),
+            ("https://h:80/metrics", "https://h:80/metrics", "h:80"),
+            ("http://h:443/metrics", "http://h:443/metrics", "h:443"),
             ("http://node-1.example:80?x", "http://node-1.example/?x", "node-1.example"),
         ] {
             let url: HttpUrl = text.parse().unwrap();
@@ -180,7 +198,6 @@ mod tests {
     fn says_what_is_wrong() {
         use UrlProblem::*;
         for (text, problem) in [
-            ("https://h/metrics", Https),
             ("localhost:9100/metrics", Scheme),
             ("", Scheme),
             ("ftp://h/", Scheme),
@@ -207,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics_and_what_it_takes_has_no_second_line(text in "(http://)?.{0,40}") {
+        fn never_panics_and_what_it_takes_has_no_second_line(text in "(https?://)?.{0,40}") {
             if let Ok(url) = text.parse::<HttpUrl>() {
                 prop_assert!(url.to_string().bytes().all(|b| b.is_ascii_graphic()));
                 prop_assert_eq!(url.to_string().parse::<HttpUrl>().unwrap(), url);

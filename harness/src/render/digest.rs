@@ -238,9 +238,26 @@ pub(super) fn exchange(exchange: &Exchange) -> String {
         (Some(ExchangeError::Unreachable { reason }), _) => format!("unreachable: {}", text::sentence(reason)),
         (Some(ExchangeError::Closed { reason }), _) => format!("closed after {after}: {}", text::sentence(reason)),
         (Some(ExchangeError::Malformed { reason }), _) => format!("not HTTP: {}", text::sentence(reason)),
+        (Some(ExchangeError::Untrusted { reason }), _) => format!("not trusted: {}", text::sentence(reason)),
         (None, Some(status)) => format!("{status} in {after}"),
         (None, None) => format!("ended after {after} without a status"),
     }
+}
+
+/// The phases of an exchange: `connected after 0.09 ms, first byte after 1.0 ms, 3412 bytes, text/plain`.
+pub(super) fn phases(exchange: &Exchange) -> String {
+    let at = |what: &str, us: Option<u64>| us.map(|us| format!("{what} after {}", text::micros(us)));
+    let bytes = (exchange.first_byte_us.is_some()).then(|| format!("{} bytes of body", exchange.bytes));
+    let kind = exchange.content_type.as_deref().map(|kind| format!("Content-Type {}", text::name(kind)));
+    let phases = [
+        at("connected", exchange.connected_us),
+        at("TLS", exchange.secured_us),
+        at("request sent", exchange.sent_us),
+        at("first byte", exchange.first_byte_us),
+        bytes,
+        kind,
+    ];
+    phases.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// What a request was for, with its endpoint where there are several.

@@ -3,7 +3,7 @@
 //! Violated and vanished are failures, inconclusive is an error, a skip is skipped with its reason.
 
 use super::{digest, matrix::Matrix, text};
-use crate::model::{CaseReport, ModelReport, Report, Verdict};
+use crate::model::{CaseReport, Diagnosis, ModelReport, Report, Verdict};
 // From `core`, which has spans of time and no clock.
 use core::time::Duration;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
@@ -23,6 +23,11 @@ pub fn render(report: &Report) -> String {
         suite.set_time(total);
         suite.add_property(Property::new("seed", report.seed.to_string()));
         suite.add_property(Property::new("started", shown(&report.started)));
+        xml.add_test_suite(suite);
+    }
+    if let Some(found) = &report.diagnosis {
+        let mut suite = TestSuite::new("diagnose");
+        suite.add_test_case(diagnosed(found, report.exit_code));
         xml.add_test_suite(suite);
     }
     if !report.models.is_empty() {
@@ -88,6 +93,17 @@ fn test_case(case: &CaseReport) -> TestCase {
         test.set_system_out(details);
     }
     test
+}
+
+fn diagnosed(found: &Diagnosis, exit_code: u8) -> TestCase {
+    let verdict = match exit_code {
+        0 => Verdict::Held,
+        1 => Verdict::Violated,
+        _ => Verdict::Inconclusive,
+    };
+    let summary = text::sentence(&found.summary);
+    let name = found.target.url.as_deref().or(found.target.exe.as_deref()).unwrap_or("process");
+    TestCase::new(shown(name), status(Some(verdict), None, &summary, &summary))
 }
 
 fn model(model: &ModelReport) -> TestCase {

@@ -46,6 +46,12 @@ impl Page {
 /// The report as Markdown.
 pub fn render(report: &Report) -> String {
     let mut page = Page { out: String::new(), left_out: Vec::new() };
+    if let Some(found) = report.diagnosis.as_ref().filter(|_| report.cases.is_empty()) {
+        page.add("heading", &format!("## Gatherlock: {}\n\n", prose(&waits::headline(found))));
+        page.add("summary", &format!("{}\n\n{}\n\n", prose(&found.summary), code(&digest::command(&report.command))));
+        page.add("diagnosis", &diagnosis("All of it", found));
+        return page.finish();
+    }
     let matrix = Matrix::of(report);
     head(&mut page, report);
     unheld(&mut page, &matrix);

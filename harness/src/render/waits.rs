@@ -327,12 +327,13 @@ pub(super) fn headline(diagnosis: &Diagnosis) -> String {
         ids.len()
     };
     match (diagnosis.outcome, diagnosis.cycle.len()) {
-        (Outcome::Deadlocked, 1) => "Deadlock: a thread waits for itself".to_string(),
-        (Outcome::Deadlocked, threads) if threads > 0 => {
+        (Some(Outcome::Deadlocked), 1) => "Deadlock: a thread waits for itself".to_string(),
+        (Some(Outcome::Deadlocked), threads) if threads > 0 => {
             let locks = distinct(diagnosis.cycle.iter().map(|step| step.waits_for.resource.as_str()).collect());
             format!("Deadlock: {}, {}", text::count(threads, "thread"), text::count(locks, "lock"))
         }
-        (outcome, _) => {
+        (None, _) => "Nothing found".to_string(),
+        (Some(outcome), _) => {
             let word = outcome.word();
             format!("{}{}", word[..1].to_uppercase(), &word[1..])
         }

@@ -1,6 +1,8 @@
 //! The live engine against processes that really hang: this test executes itself as the target.
 #![cfg(all(target_os = "linux", target_arch = "x86_64"))]
 
+#[cfg(feature = "cli")]
+mod cli;
 mod contended;
 mod events;
 mod locks;

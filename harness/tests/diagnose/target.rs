@@ -50,6 +50,14 @@ impl Target {
         target
     }
 
+    /// Starts a service that nobody has scraped yet; and its URL.
+    #[cfg(feature = "cli")]
+    pub(crate) fn listening(case: &str) -> (Target, String) {
+        let mut target = Target::spawn(case);
+        let port = target.line("port ");
+        (target, format!("http://127.0.0.1:{port}/metrics"))
+    }
+
     /// The rest of the next line that begins with `prefix`.
     pub(crate) fn line(&mut self, prefix: &str) -> String {
         let lines = Read::by_ref(&mut self.out).lines().map_while(Result::ok);

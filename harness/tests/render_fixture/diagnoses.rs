@@ -85,7 +85,7 @@ fn base(outcome: Outcome, confidence: Confidence, summary: &str) -> Diagnosis {
             pid: Some(25_150),
             exe: Some("svc".into()),
         },
-        outcome,
+        outcome: Some(outcome),
         summary: summary.into(),
         confidence,
         probes: Probes {
@@ -98,6 +98,7 @@ fn base(outcome: Outcome, confidence: Confidence, summary: &str) -> Diagnosis {
             }),
             health: Some(Exchange { total_us: 910, status: Some(200), bytes: 2, ..Exchange::default() }),
             prometheus: Some(PrometheusView { up: 0, scrape_duration_seconds: 1.0, scrape_samples_scraped: 0 }),
+            connection: None,
         },
         threads: vec![],
         resources: vec![],
@@ -109,6 +110,7 @@ fn base(outcome: Outcome, confidence: Confidence, summary: &str) -> Diagnosis {
         suspects: vec![],
         gaps: vec![],
         advice: vec![],
+        evidence: vec![],
     }
 }
 

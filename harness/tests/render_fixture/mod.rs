@@ -33,6 +33,7 @@ pub(crate) fn report() -> Report {
         variants: cases::variants(),
         findings: findings(),
         models: models(),
+        diagnosis: None,
         interrupted: false,
         problems: vec![
             "the journal of `slow-collect/official` ended in the middle of a line; that trial is void".into(),

@@ -78,11 +78,11 @@ proptest! {
             prop_assert_eq!(!request.wrong.is_empty(), request.class == Some(Outcome::Invalid), "{:?}", request);
         }
         if let Some(diagnosis) = &detected.diagnosis {
-            prop_assert_eq!(!diagnosis.cycle.is_empty(), diagnosis.outcome == Outcome::Deadlocked);
+            prop_assert_eq!(!diagnosis.cycle.is_empty(), diagnosis.outcome == Some(Outcome::Deadlocked));
         }
         if detected.outcome == Outcome::Deadlocked {
             let diagnosis = detected.diagnosis.as_ref().expect("a deadlock has a diagnosis");
-            prop_assert_eq!(diagnosis.outcome, Outcome::Deadlocked);
+            prop_assert_eq!(diagnosis.outcome, Some(Outcome::Deadlocked));
             prop_assert!(diagnosis.confidence > Confidence::Suspected);
         }
         // That a scrape is busy its own late answer can tell; every other hang takes a look into the process.

@@ -29,7 +29,7 @@ fn a_contained_deadlock_leaves_its_residue() {
     assert_eq!(detected.limits.threads_leaked_per_scrape, Some(1.0));
     assert_eq!(detected.limits.app_threads_stuck, Some(1));
     let diagnosis = detected.diagnosis.unwrap();
-    assert_eq!(diagnosis.outcome, Outcome::Deadlocked);
+    assert_eq!(diagnosis.outcome, Some(Outcome::Deadlocked));
     assert!(
         diagnosis.summary.starts_with("/metrics answers, but this stays stuck behind it: `tokio-rt-worker` 1 holds")
     );

@@ -1,15 +1,17 @@
 //! One scrape on one socket: connect, send, receive, with the time of each step.
 
 use super::response::Response;
+use super::wire::{Wire, is_about_trust};
 use super::{BeginError, ScrapeRequest};
 use crate::model::{Exchange, ExchangeError};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 /// The most that is read from one socket before the others have their turn.
@@ -19,6 +21,9 @@ const TURN: usize = 256 << 10;
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: TcpStream,
+    wire: Wire,
+    /// Our end and the server's, once the connection stands.
+    ends: Arc<OnceLock<(SocketAddr, SocketAddr)>>,
     /// Addresses to try if this one refuses.
     others: VecDeque<SocketAddr>,
     request: Vec<u8>,
@@ -44,10 +49,13 @@ impl Connection {
         let first = others
             .pop_front()
             .ok_or_else(|| BeginError::Resolve { host: request.url.host().into(), source: no_address() })?;
+        let wire = Wire::new(&request.url, &request.trust)?;
         let began = Instant::now();
         let (socket, refused) = open(first).map_err(|source| BeginError::Local { source })?;
         Ok(Connection {
             socket,
+            wire,
+            ends: Arc::default(),
             others,
             request: request.bytes(),
             sent: 0,
@@ -64,9 +72,17 @@ impl Connection {
         self.deadline
     }
 
+    /// Where our end and the server's will stand, once there is a connection.
+    pub(super) fn ends(&self) -> Arc<OnceLock<(SocketAddr, SocketAddr)>> {
+        Arc::clone(&self.ends)
+    }
+
     /// What to wait for.
     pub(super) fn interest(&self) -> PollFlags {
-        if self.sent < self.request.len() { PollFlags::POLLOUT } else { PollFlags::POLLIN }
+        if self.times.connected_us.is_none() {
+            return PollFlags::POLLOUT;
+        }
+        self.wire.interest(self.sent < self.request.len())
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -86,6 +102,18 @@ impl Connection {
                 return self.next_address(&error);
             }
             self.times.connected_us = Some(self.now_us());
+            if let (Ok(own), Ok(theirs)) = (self.socket.local_addr(), self.socket.peer_addr()) {
+                let _ = self.ends.set((own, theirs));
+            }
+        }
+        if self.wire.is_tls() && self.times.secured_us.is_none() {
+            if let Err(error) = self.wire.shake(&mut self.socket) {
+                return Some(self.not_secured(&error));
+            }
+            if self.wire.is_handshaking() {
+                return None;
+            }
+            self.times.secured_us = Some(self.now_us());
         }
         if self.sent < self.request.len()
             && let Err(error) = self.send()
@@ -117,7 +145,7 @@ impl Connection {
 
     fn send(&mut self) -> io::Result<()> {
         while self.sent < self.request.len() {
-            match self.socket.write(&self.request[self.sent..]) {
+            match self.wire.write(&mut self.socket, &self.request[self.sent..]) {
                 Ok(sent) => self.sent += sent,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
@@ -131,7 +159,7 @@ impl Connection {
     fn receive(&mut self, buffer: &mut [u8]) -> Option<Exchange> {
         let mut read = 0;
         while read < TURN {
-            let got = match self.socket.read(buffer) {
+            let got = match self.wire.read(&mut self.socket, buffer) {
                 Ok(got) => got,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return None,
@@ -153,6 +181,18 @@ impl Connection {
             }
         }
         None
+    }
+
+    /// The handshake of TLS failed.
+    fn not_secured(&mut self, error: &io::Error) -> Exchange {
+        let reason = error.to_string();
+        self.end(Some(match error.kind() {
+            _ if is_about_trust(error) => ExchangeError::Untrusted { reason },
+            io::ErrorKind::InvalidData => {
+                ExchangeError::Malformed { reason: format!("TLS cannot be agreed on: {reason}") }
+            }
+            _ => ExchangeError::Closed { reason: format!("{reason}, before TLS was agreed on") },
+        }))
     }
 
     fn closed(&mut self, error: &io::Error) -> Exchange {

@@ -7,10 +7,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::collections::BTreeMap;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -23,6 +24,7 @@ type Deliver = Box<dyn FnOnce(Exchange) + Send>;
 enum Order {
     Begin { id: u64, connection: Box<Connection>, deliver: Deliver },
     Abort { id: u64 },
+    GiveUp { id: u64 },
     Stop,
 }
 
@@ -63,6 +65,19 @@ impl Mailbox {
 pub struct InFlight {
     id: u64,
     mailbox: Mailbox,
+    ends: Arc<OnceLock<(SocketAddr, SocketAddr)>>,
+}
+
+impl InFlight {
+    /// Ends it now, as if its hang limit had passed; the exchange is delivered.
+    pub fn give_up(&self) {
+        self.mailbox.send(Order::GiveUp { id: self.id });
+    }
+
+    /// Our end of the connection and the server's; `None` while there is none.
+    pub fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        self.ends.get().copied()
+    }
 }
 
 impl Drop for InFlight {
@@ -102,8 +117,9 @@ impl Scraper {
         let connection = Box::new(Connection::begin(request)?);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let mailbox = self.mailbox.clone();
+        let ends = connection.ends();
         mailbox.send(Order::Begin { id, connection, deliver: Box::new(deliver) });
-        Ok(InFlight { id, mailbox })
+        Ok(InFlight { id, mailbox, ends })
     }
 }
 
@@ -128,6 +144,13 @@ fn run(inbox: &Receiver<Order>, mut awake: PipeReader) {
             match inbox.try_recv() {
                 Ok(Order::Begin { id, connection, deliver }) => _ = flights.insert(id, Flight { connection, deliver }),
                 Ok(Order::Abort { id }) => _ = flights.remove(&id),
+                Ok(Order::GiveUp { id }) => {
+                    if let Some(Flight { mut connection, deliver }) = flights.remove(&id) {
+                        let exchange = connection.give_up();
+                        drop(connection);
+                        deliver(exchange);
+                    }
+                }
                 Err(TryRecvError::Empty) => break,
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return,
             }

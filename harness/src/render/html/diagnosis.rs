@@ -41,6 +41,7 @@ pub(super) fn draw(diagnosis: &Diagnosis) -> Markup {
                 }
                 @if spread { div { (around(diagnosis)) } }
             }
+            (evidence(diagnosis))
             (gaps(diagnosis))
             @if !diagnosis.advice.is_empty() {
                 div class="advice" { h4 { "Fix" } ul { @for advice in diagnosis.advice.iter().take(24) { li { (text::sentence(advice)) } } } }
@@ -111,8 +112,24 @@ fn around(diagnosis: &Diagnosis) -> Markup {
                 div { dt { "blocked behind it" } dd { (text::list(&groups)) @if behind.len() > 8 { ", and more" } } }
             }
             @if let Some(runtime) = waits::runtime(diagnosis) { div { dt { "runtime" } dd { (runtime) } } }
-            @if let Some(metrics) = &probes.metrics { div { dt { "scrape" } dd { (digest::exchange(metrics)) } } }
+            @if let Some(metrics) = &probes.metrics { div { dt { "scrape" } dd { (digest::exchange(metrics)) " " span class="soft" { (digest::phases(metrics)) } } } }
             @if let Some(health) = &probes.health { div { dt { "health" } dd { (digest::exchange(health)) } } }
+        }
+    }
+}
+
+fn evidence(diagnosis: &Diagnosis) -> Markup {
+    html! {
+        @if !diagnosis.evidence.is_empty() {
+            div class="beside" {
+                h4 { "Evidence" }
+                ul { @for evidence in diagnosis.evidence.iter().take(48) {
+                    li {
+                        (text::sentence(&evidence.says))
+                        @if !evidence.because.is_empty() { ul { @for reason in evidence.because.iter().take(48) { li { (text::sentence(reason)) } } } }
+                    }
+                } }
+            }
         }
     }
 }

@@ -15,6 +15,9 @@ const STYLE: &str = include_str!("page.css");
 
 /// The whole report.
 pub fn render(report: &Report) -> String {
+    if let Some(found) = report.diagnosis.as_ref().filter(|_| report.cases.is_empty()) {
+        return page(&super::waits::headline(found), &alone(found, Some(report)));
+    }
     let matrix = Matrix::of(report);
     let rows: Vec<_> = matrix.rows().collect();
     let same = |a: Option<&ScenarioInfo>, b: Option<&ScenarioInfo>| a.map(|info| &info.id) == b.map(|info| &info.id);
@@ -40,12 +43,23 @@ pub fn render(report: &Report) -> String {
 
 /// One diagnosis as a page of its own.
 pub fn render_diagnosis(found: &Diagnosis) -> String {
-    let title = super::waits::headline(found);
-    let body = html! {
-        header class="top" { p class="brand" { "Gatherlock" span { "diagnosis" } } h1 { (title) } }
+    page(&super::waits::headline(found), &alone(found, None))
+}
+
+/// A page with one diagnosis, and with what the report around it says.
+fn alone(found: &Diagnosis, report: Option<&Report>) -> Markup {
+    html! {
+        header class="top" {
+            p class="brand" { "Gatherlock" span { "diagnosis" } }
+            h1 { (super::waits::headline(found)) }
+            @if let Some(report) = report {
+                p class="lead" { "begun " (text::name(&report.started)) ", took " (text::millis(report.duration_ms as f64)) }
+                pre class="command" { code { (digest::command(&report.command)) } }
+            }
+        }
         main { article class="case" { (diagnosis::draw(found)) } }
-    };
-    page(&title, &body)
+        @if let Some(report) = report { (foot(report)) }
+    }
 }
 
 fn page(title: &str, body: &Markup) -> String {

@@ -37,6 +37,15 @@ pub(super) fn draw(pen: &mut Pen, diagnosis: &Diagnosis) {
         order(pen, diagnosis, suspect);
     }
     around(pen, diagnosis);
+    evidence(pen, diagnosis);
+    if !diagnosis.advice.is_empty() {
+        pen.heading("Fix");
+        for advice in diagnosis.advice.iter().take(24) {
+            let mark = pen.bullet();
+            pen.put(Style::Green, &mark);
+            pen.flow(Style::Plain, &text::sentence(advice), text::width(&mark), 8);
+        }
+    }
     stacks(pen, diagnosis);
     if !diagnosis.gaps.is_empty() {
         pen.heading("Not seen");
@@ -48,25 +57,46 @@ pub(super) fn draw(pen: &mut Pen, diagnosis: &Diagnosis) {
             pen.flow(Style::Plain, &says, text::width(&mark), 6);
         }
     }
-    if !diagnosis.advice.is_empty() {
-        pen.heading("Fix");
-        for advice in diagnosis.advice.iter().take(24) {
+}
+
+/// What stands beside the outcome, and the reasons of a wrong answer. What decided it is the sentence at the top.
+fn evidence(pen: &mut Pen, diagnosis: &Diagnosis) {
+    let decisive = diagnosis.evidence.iter().filter(|evidence| evidence.decisive && evidence.detector == "scrape");
+    let reasons: Vec<&String> = decisive.flat_map(|evidence| &evidence.because).collect();
+    if !reasons.is_empty() {
+        pen.heading("What is wrong");
+        for reason in reasons.into_iter().take(24) {
             let mark = pen.bullet();
-            pen.put(Style::Green, &mark);
-            pen.flow(Style::Plain, &text::sentence(advice), text::width(&mark), 8);
+            pen.put(Style::Red, &mark);
+            pen.flow(Style::Plain, &text::sentence(reason), text::width(&mark), 8);
+        }
+    }
+    let beside: Vec<_> = diagnosis.evidence.iter().filter(|evidence| !evidence.decisive).take(24).collect();
+    if !beside.is_empty() {
+        pen.heading("Beside it");
+        for evidence in beside {
+            let mark = pen.bullet();
+            pen.put(Style::Plain, &mark);
+            pen.flow(Style::Plain, &text::sentence(&evidence.says), text::width(&mark), 8);
         }
     }
 }
 
 fn head(pen: &mut Pen, diagnosis: &Diagnosis) {
-    let style = if diagnosis.outcome == Outcome::Served { Style::Green } else { Style::Red };
+    let style = if diagnosis.outcome.is_none_or(|o| o == Outcome::Served) { Style::Green } else { Style::Red };
     pen.put(style, &waits::headline(diagnosis));
     let (word, means) = waits::confidence(diagnosis.confidence);
     let samples = text::count(diagnosis.samples as usize, "sample");
-    pen.put(Style::Dim, &format!("  {word} from {samples}"));
+    // How sure it is matters where the process was looked into.
+    let claims = diagnosis.samples > 0 && !diagnosis.threads.is_empty();
+    if claims {
+        pen.put(Style::Dim, &format!("  {word} from {samples}"));
+    }
     pen.end();
     pen.flow(Style::Plain, &text::sentence(&diagnosis.summary), 0, 8);
-    pen.flow(Style::Dim, &format!("{word}: {means}"), 0, 4);
+    if claims {
+        pen.flow(Style::Dim, &format!("{word}: {means}"), 0, 4);
+    }
     let target = &diagnosis.target;
     let parts: Vec<String> = [
         target.exe.as_deref().map(text::name),
@@ -82,6 +112,10 @@ fn head(pen: &mut Pen, diagnosis: &Diagnosis) {
     let probes = &diagnosis.probes;
     if let Some(metrics) = &probes.metrics {
         fact(pen, "scrape", &digest::exchange(metrics));
+        let phases = digest::phases(metrics);
+        if !phases.is_empty() {
+            fact(pen, "", &phases);
+        }
     }
     if let Some(health) = &probes.health {
         fact(pen, "health", &digest::exchange(health));

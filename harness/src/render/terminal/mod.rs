@@ -28,6 +28,11 @@ impl Default for TerminalOptions {
 /// The whole report. Ends with the summary, and after it, if anything is not held, with the command that replays it.
 pub fn render(report: &Report, options: &TerminalOptions) -> String {
     let mut pen = Pen::new(options);
+    if let Some(found) = report.diagnosis.as_ref().filter(|_| report.cases.is_empty()) {
+        diagnosis::draw(&mut pen, found);
+        problems(&mut pen, report);
+        return pen.finish();
+    }
     let matrix = Matrix::of(report);
     matrix::draw(&mut pen, &matrix);
     hangs(&mut pen, &matrix);

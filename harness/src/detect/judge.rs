@@ -1,0 +1,90 @@
+//! What one scrape of an endpoint is worth that nobody prepared: no child, no canary, nothing scraped before.
+
+use super::answer::{self, Content};
+use super::prometheus;
+use super::record::Record;
+use super::trial::{self, Class};
+use crate::model::{Drive, Exchange, Fact, Judged, Observation, Purpose};
+
+/// Judges one ended exchange by the rules of a trial's judged scrape.
+pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
+    let sent = Fact::Sent { request: 0, purpose: Purpose::Judged, url: String::new() };
+    let ended = Fact::Ended { request: 0, exchange: exchange.clone() };
+    let observations =
+        [Observation { at_us: 0, fact: sent }, Observation { at_us: exchange.total_us.max(1), fact: ended }];
+    let record = Record::read(&observations, Drive::Scrapes { extra: 0 }, bound_us);
+    let content = answer::content(exchange);
+    let contents = [content];
+    let class = trial::classes(&record, &contents, bound_us, hang_limit_us).into_iter().next();
+    let [content] = &contents;
+    let (outcome, wrong) = match class {
+        Some(Class::Is(answer)) => (Some(answer.class), answer.wrong),
+        _ => (None, Vec::new()),
+    };
+    Judged {
+        outcome,
+        wrong,
+        unchecked: content.unchecked.clone(),
+        content: size(content),
+        prometheus: prometheus::view(Some(exchange), content, bound_us),
+    }
+}
+
+fn size(content: &Content<'_>) -> Option<(usize, u64)> {
+    content.exposition.as_ref().map(|exposition| (exposition.families.len(), exposition.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ExchangeError, Outcome};
+
+    const BOUND: u64 = 1_000_000;
+
+    fn answer(status: u16, total_us: u64, body: &str) -> Exchange {
+        Exchange {
+            status: Some(status),
+            total_us,
+            content_type: Some("text/plain; version=0.0.4".into()),
+            bytes: body.len() as u64,
+            body: Some(body.into()),
+            ..Exchange::default()
+        }
+    }
+
+    fn outcome(exchange: &Exchange) -> Option<Outcome> {
+        judge(exchange, BOUND, 3 * BOUND).outcome
+    }
+
+    #[test]
+    fn each_answer_has_its_class() {
+        let good = "a_total 1\nb 2\n";
+        let served = judge(&answer(200, 7, good), BOUND, 3 * BOUND);
+        assert_eq!((served.outcome, served.content), (Some(Outcome::Served), Some((2, 2))));
+        assert_eq!((served.prometheus.up, served.prometheus.scrape_samples_scraped), (1, 2));
+        assert_eq!(outcome(&answer(200, BOUND, good)), Some(Outcome::Served));
+        assert_eq!(outcome(&answer(200, BOUND + 1, good)), Some(Outcome::Late));
+        // Longer than the hang limit, and nobody released it: it made progress.
+        assert_eq!(outcome(&answer(200, 4 * BOUND, good)), Some(Outcome::Busy));
+        assert_eq!(outcome(&answer(503, 7, "gather() is stuck")), Some(Outcome::Contained));
+        for (status, body) in [(503, ""), (500, good), (404, good), (200, ""), (200, "# nothing\n"), (200, "a b c d\n")]
+        {
+            let judged = judge(&answer(status, 7, body), BOUND, 3 * BOUND);
+            assert_eq!(judged.outcome, Some(Outcome::Invalid), "{status} {body:?}");
+            assert!(!judged.wrong.is_empty(), "{status} {body:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_answered_is_left_to_the_process() {
+        let open = Exchange { total_us: 3 * BOUND, error: Some(ExchangeError::HangLimit), ..Exchange::default() };
+        let judged = judge(&open, BOUND, 3 * BOUND);
+        assert_eq!((judged.outcome, judged.prometheus.up), (None, 0));
+        assert_eq!(judged.prometheus.scrape_duration_seconds, 1.0);
+        let refused = ExchangeError::Unreachable { reason: "connection refused".into() };
+        assert_eq!(
+            outcome(&Exchange { total_us: 9, error: Some(refused), ..Exchange::default() }),
+            Some(Outcome::Unreachable)
+        );
+    }
+}

@@ -1,0 +1,355 @@
+//! The look itself: the scrape in flight, the samples at their moments, the health check beside it.
+
+use super::find;
+use crate::detect::{Diagnosed, Sight, judge, live};
+use crate::diagnose::{Engine, Process, SampleError, examine, lives};
+use crate::gate::environment::tool;
+use crate::model::{
+    Exchange, ExchangeError, Explained, Gap, Judged, Probes, RECORDING_FORMAT, Recording, Snapshot, Target,
+};
+use crate::probe::scrape::{BeginError, InFlight, ScrapeRequest, Scraper, Trust};
+use crate::probe::{Header, HttpUrl, health};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant, SystemTime};
+
+/// Between two samples whose threads are compared.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How long a scrape is held open beyond the hang limit at most, so that the last sample sees it.
+const HELD: Duration = Duration::from_secs(30);
+/// How often whoever waits looks whether it was interrupted.
+const LOOK_UP: Duration = Duration::from_millis(50);
+
+/// What to look at.
+#[derive(Clone, Debug)]
+pub struct LookOptions {
+    /// The endpoint.
+    pub url: Option<HttpUrl>,
+    /// The process; found from the URL's port if not given.
+    pub pid: Option<i32>,
+    /// The route that is asked beside a scrape that hangs; `/health` of the same server if not given.
+    pub health_url: Option<HttpUrl>,
+    /// Within which the endpoint must answer.
+    pub bound: Duration,
+    /// When a scrape counts as hung.
+    pub hang_limit: Duration,
+    /// Further headers of both requests.
+    pub headers: Vec<Header>,
+    /// How certificates are checked.
+    pub trust: Trust,
+}
+
+/// What a look showed.
+#[derive(Debug)]
+pub struct Look {
+    /// What it amounts to.
+    pub diagnosed: Diagnosed,
+    /// All that this rests on.
+    pub recording: Recording,
+}
+
+/// Why a look shows nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// Neither a URL nor a process.
+    #[error("nothing to look at: give --url URL, --pid PID, or both")]
+    Nothing,
+    /// The process cannot be looked into, and there is no URL to fall back to.
+    #[error(transparent)]
+    Process(#[from] SampleError),
+    /// It ended meanwhile.
+    #[error("process {pid} ended while it was looked at")]
+    Ended {
+        /// The process.
+        pid: i32,
+    },
+    /// The scrape could not be begun.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The certificate is not trusted, which says nothing about the endpoint.
+    #[error("the certificate of {url} is not trusted: {reason}; give its authority with --ca-file FILE")]
+    Untrusted {
+        /// The endpoint.
+        url: HttpUrl,
+        /// Why.
+        reason: String,
+    },
+    /// This process has no thread or pipe left.
+    #[error("cannot start: {0}; `ulimit -u` and `ulimit -n` say what is allowed")]
+    System(std::io::Error),
+    /// Ctrl-C.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Takes looks; what it learnt of an executable serves the next one.
+pub struct Looker {
+    engine: Engine,
+    scraper: Scraper,
+}
+
+/// The samples of a process, and why there are not more.
+struct Samples<'a> {
+    engine: &'a Engine,
+    process: Option<Process>,
+    taken: Vec<Snapshot>,
+    gaps: Vec<Gap>,
+    error: Option<SampleError>,
+}
+
+impl Samples<'_> {
+    fn sample(&mut self) {
+        let Some(process) = &self.process else { return };
+        if self.error.is_some() {
+            return;
+        }
+        match self.engine.sample(process.pid) {
+            Ok(snapshot) => self.taken.push(snapshot),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Whether the process was there and is no more.
+    fn ended(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !lives(process.pid))
+    }
+
+    /// The first and the last sample, explained; `None` without a sample. What is missing goes to the gaps.
+    fn explained(&mut self) -> Option<Explained> {
+        let mut last = self.taken.pop();
+        let explained = last.as_mut().map(|last| self.engine.explain(self.taken.first(), last, true));
+        if let Some(error) = self.error.take() {
+            let what = "a sample of the process".to_string();
+            self.gaps.push(Gap { what, why: error.to_string(), uncovers: true });
+        }
+        if let Some(process) = &self.process {
+            if process.rust == Some(false) {
+                self.gaps.push(Gap {
+                    what: "the locks of the program".to_string(),
+                    why: format!(
+                        "`{}` shows no trace of Rust's standard library: futexes, system calls and stacks are seen, but \
+                         no lock is recognised",
+                        process.exe.as_deref().unwrap_or("the executable")
+                    ),
+                    uncovers: true,
+                });
+            }
+            if process.deleted {
+                self.gaps.push(Gap {
+                    what: "debug information in files of its own".to_string(),
+                    why: "the executable was deleted or replaced since the process started; what is mapped is read"
+                        .to_string(),
+                    uncovers: false,
+                });
+            }
+        }
+        explained
+    }
+}
+
+impl Looker {
+    /// Starts what drives the scrapes.
+    ///
+    /// # Errors
+    /// When the system grants no thread or no pipe.
+    pub fn start() -> Result<Looker, LookError> {
+        Ok(Looker { engine: Engine::new(), scraper: Scraper::start().map_err(LookError::System)? })
+    }
+
+    /// Looks once. `interrupted` is asked now and then; when it says yes, the look ends at once.
+    ///
+    /// # Errors
+    /// See [`LookError`]. That an endpoint hangs is no error, nor that the process behind a URL cannot be looked into:
+    /// the look then says what can be said from outside.
+    pub fn look(&self, options: &LookOptions, interrupted: &dyn Fn() -> bool) -> Result<Look, LookError> {
+        let process = options.pid.map(examine).transpose()?;
+        let samples = Samples { engine: &self.engine, process, taken: Vec::new(), gaps: Vec::new(), error: None };
+        match &options.url {
+            Some(url) => self.endpoint(url, options, samples, interrupted),
+            None => self.process(options, samples, interrupted),
+        }
+    }
+
+    /// A process alone.
+    fn process(
+        &self,
+        options: &LookOptions,
+        mut samples: Samples<'_>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Look, LookError> {
+        let Some(pid) = samples.process.as_ref().map(|process| process.pid) else { return Err(LookError::Nothing) };
+        samples.sample();
+        wait(PAUSE, interrupted)?;
+        samples.sample();
+        match samples.error.take() {
+            Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => Err(LookError::Ended { pid }),
+            Some(error) => Err(error.into()),
+            None => Ok(conclude(options, samples, Probes::default(), None)),
+        }
+    }
+
+    /// An endpoint, and the process behind it if it can be found.
+    fn endpoint(
+        &self,
+        url: &HttpUrl,
+        options: &LookOptions,
+        mut samples: Samples<'_>,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<Look, LookError> {
+        let request = ScrapeRequest {
+            headers: options.headers.clone(),
+            trust: options.trust.clone(),
+            ..ScrapeRequest::new(url.clone(), options.hang_limit + HELD).bounded(options.bound)
+        };
+        let begun = Instant::now();
+        let (tell, told) = channel();
+        let flight = self.scraper.begin(&request, move |exchange| drop(tell.send(exchange)))?;
+        let given = samples.process.clone();
+        let mut ended = hear(&told, begun + options.bound, interrupted)?;
+        let mut asked = None;
+        let mut side = None;
+        if ended.is_none() {
+            let found = find::server(url, flight.ends(), given.as_ref());
+            samples.process = samples.process.take().or(found.process);
+            samples.gaps.extend(found.gap);
+            side = found.side;
+            samples.sample();
+            asked = self.health(url, options);
+            ended = hear(&told, Instant::now() + PAUSE.min(options.hang_limit / 4), interrupted)?;
+            samples.sample();
+        }
+        if ended.is_none() {
+            ended = hear(&told, begun + options.hang_limit, interrupted)?;
+        }
+        let exchange = match ended {
+            Some(exchange) => exchange,
+            None => {
+                // The last look at it while it is still held open.
+                let found = find::server(url, flight.ends(), samples.process.as_ref());
+                side = found.side.or(side);
+                samples.sample();
+                give_up(&flight, &told, options.hang_limit)
+            }
+        };
+        drop(flight);
+        if let Some(ExchangeError::Untrusted { reason }) = &exchange.error {
+            return Err(LookError::Untrusted { url: url.clone(), reason: reason.clone() });
+        }
+        let hung = exchange.error.is_some() && exchange.total_us >= micros(options.hang_limit);
+        if given.is_some() && samples.taken.is_empty() && samples.error.is_none() && !samples.ended() {
+            // It answered in time, and the caller wants to know about the process as well.
+            samples.sample();
+            wait(PAUSE, interrupted)?;
+            samples.sample();
+        }
+        let health = asked.and_then(|(flight, told): (InFlight, Receiver<Exchange>)| {
+            let exchange = told.recv_timeout(options.bound).ok();
+            drop(flight);
+            exchange
+        });
+        let judged = judge(&exchange, micros(options.bound), micros(options.hang_limit));
+        let connection = side.filter(|_| hung);
+        let probes = Probes { prometheus: Some(judged.prometheus), metrics: Some(exchange), health, connection };
+        Ok(conclude(options, samples, probes, Some(judged)))
+    }
+
+    /// Asks another route of the same server, while the scrape hangs. `None` if that cannot even be begun.
+    fn health(&self, url: &HttpUrl, options: &LookOptions) -> Option<(InFlight, Receiver<Exchange>)> {
+        let other = options.health_url.clone().or_else(|| url.with_path("/health").ok())?;
+        let limit = options.hang_limit.saturating_sub(options.bound).max(options.bound);
+        let request = ScrapeRequest {
+            headers: options.headers.clone(),
+            trust: options.trust.clone(),
+            ..health::request(other, limit)
+        };
+        let (tell, told) = channel();
+        let flight = self.scraper.begin(&request, move |exchange| drop(tell.send(exchange))).ok()?;
+        Some((flight, told))
+    }
+}
+
+/// Puts together what was seen.
+fn conclude(options: &LookOptions, mut samples: Samples<'_>, probes: Probes, judged: Option<Judged>) -> Look {
+    let died = samples.ended();
+    let explained = samples.explained();
+    let recording = Recording {
+        format: RECORDING_FORMAT.to_string(),
+        tool: tool(),
+        recorded: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        bound_ms: millis(options.bound),
+        hang_limit_ms: millis(options.hang_limit),
+        target: Target {
+            url: options.url.as_ref().map(ToString::to_string),
+            pid: samples.process.as_ref().map(|process| process.pid),
+            exe: samples.process.as_ref().and_then(|process| process.exe.clone()),
+        },
+        probes,
+        judged,
+        explained,
+        gaps: samples.gaps,
+        died,
+    };
+    Look { diagnosed: diagnosed(&recording), recording }
+}
+
+/// What a recording amounts to: a pure function of it, so that it says the same wherever it is replayed.
+pub(super) fn diagnosed(recording: &Recording) -> Diagnosed {
+    live(&Sight {
+        target: &recording.target,
+        probes: &recording.probes,
+        judged: recording.judged.as_ref(),
+        gaps: &recording.gaps,
+        died: recording.died,
+        explained: recording.explained.as_ref(),
+        bound_us: recording.bound_ms.saturating_mul(1000),
+        hang_limit_us: recording.hang_limit_ms.saturating_mul(1000),
+    })
+}
+
+/// Ends a scrape that hangs.
+fn give_up(flight: &InFlight, told: &Receiver<Exchange>, hang_limit: Duration) -> Exchange {
+    flight.give_up();
+    // It is delivered at once, or was a moment ago.
+    told.recv_timeout(HELD).unwrap_or_else(|_| Exchange {
+        total_us: micros(hang_limit),
+        error: Some(ExchangeError::HangLimit),
+        ..Exchange::default()
+    })
+}
+
+/// The end of a scrape, if it comes until then.
+fn hear(
+    told: &Receiver<Exchange>,
+    end: Instant,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<Option<Exchange>, LookError> {
+    loop {
+        if interrupted() {
+            return Err(LookError::Interrupted);
+        }
+        let left = end.saturating_duration_since(Instant::now());
+        match told.recv_timeout(left.min(LOOK_UP)) {
+            Ok(exchange) => return Ok(Some(exchange)),
+            Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+fn wait(time: Duration, interrupted: &dyn Fn() -> bool) -> Result<(), LookError> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        if interrupted() {
+            return Err(LookError::Interrupted);
+        }
+        std::thread::sleep(LOOK_UP.min(end.saturating_duration_since(Instant::now())));
+    }
+    Ok(())
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

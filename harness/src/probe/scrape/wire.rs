@@ -1,0 +1,214 @@
+//! The bytes of one scrape, in the clear or through TLS, on a socket that never blocks.
+
+use super::BeginError;
+use crate::probe::HttpUrl;
+use nix::poll::PollFlags;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+/// How the certificates of `https` endpoints are checked.
+#[derive(Clone, Default)]
+pub struct Trust {
+    #[cfg(feature = "tls")]
+    config: Option<std::sync::Arc<rustls::ClientConfig>>,
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Trust")
+    }
+}
+
+impl PartialEq for Trust {
+    /// Two are alike if they are the same; only tests compare requests.
+    #[cfg(feature = "tls")]
+    fn eq(&self, other: &Trust) -> bool {
+        match (&self.config, &other.config) {
+            (None, None) => true,
+            (Some(a), Some(b)) => std::sync::Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn eq(&self, _: &Trust) -> bool {
+        true
+    }
+}
+
+#[cfg(feature = "tls")]
+mod secured {
+    use super::Trust;
+    use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+    use std::path::Path;
+    use std::sync::Arc;
+
+    impl Trust {
+        /// The authorities that this system trusts, or only those of a PEM file.
+        ///
+        /// # Errors
+        /// In words, if there is no authority at all.
+        pub fn load(ca_file: Option<&Path>) -> Result<Trust, String> {
+            let mut roots = RootCertStore::empty();
+            let found = match ca_file {
+                None => {
+                    let native = rustls_native_certs::load_native_certs();
+                    if native.certs.is_empty() {
+                        let why = native.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+                        return Err(format!("this system has no certificate authorities{why}; give --ca-file FILE"));
+                    }
+                    native.certs
+                }
+                Some(path) => CertificateDer::pem_file_iter(path)
+                    .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                    .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?,
+            };
+            let (added, _) = roots.add_parsable_certificates(found);
+            if added == 0 {
+                let path = ca_file.map(|path| path.display().to_string()).unwrap_or_default();
+                return Err(format!("`{path}` holds no certificate in PEM form"));
+            }
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let config = ClientConfig::builder_with_provider(provider)
+                .with_safe_default_protocol_versions()
+                .map_err(|error| error.to_string())?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+            Ok(Trust { config: Some(Arc::new(config)) })
+        }
+
+        pub(super) fn begin(&self, host: &str) -> Result<ClientConnection, String> {
+            let config = match &self.config {
+                Some(config) => Arc::clone(config),
+                None => Trust::load(None)?.config.ok_or("no certificate authorities")?,
+            };
+            let name = ServerName::try_from(host.to_string()).map_err(|error| error.to_string())?;
+            ClientConnection::new(config, name).map_err(|error| error.to_string())
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+impl Trust {
+    /// This build has no TLS.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: Option<&std::path::Path>) -> Result<Trust, String> {
+        Err("this build of Gatherlock has no TLS: build it with the feature `tls`".to_string())
+    }
+}
+
+/// How bytes go over a socket.
+#[derive(Debug)]
+pub(super) enum Wire {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(Box<rustls::ClientConnection>),
+}
+
+impl Wire {
+    /// What the URL asks for.
+    #[cfg(feature = "tls")]
+    pub(super) fn new(url: &HttpUrl, trust: &Trust) -> Result<Wire, BeginError> {
+        if !url.is_secure() {
+            return Ok(Wire::Plain);
+        }
+        match trust.begin(url.host()) {
+            Ok(tls) => Ok(Wire::Tls(Box::new(tls))),
+            Err(reason) => Err(BeginError::Tls { reason }),
+        }
+    }
+
+    /// What the URL asks for, as far as this build can give it.
+    #[cfg(not(feature = "tls"))]
+    pub(super) fn new(url: &HttpUrl, trust: &Trust) -> Result<Wire, BeginError> {
+        let _ = trust;
+        if url.is_secure() {
+            let reason = Trust::load(None).err().unwrap_or_default();
+            return Err(BeginError::Tls { reason });
+        }
+        Ok(Wire::Plain)
+    }
+
+    /// Whether TLS is asked for and not agreed on yet.
+    pub(super) fn is_handshaking(&self) -> bool {
+        match self {
+            Wire::Plain => false,
+            #[cfg(feature = "tls")]
+            Wire::Tls(tls) => tls.is_handshaking(),
+        }
+    }
+
+    /// Whether TLS is in use.
+    pub(super) fn is_tls(&self) -> bool {
+        !matches!(self, Wire::Plain)
+    }
+
+    /// What to wait for, where the caller wants to write (or else to read).
+    pub(super) fn interest(&self, write: bool) -> PollFlags {
+        match self {
+            Wire::Plain if write => PollFlags::POLLOUT,
+            Wire::Plain => PollFlags::POLLIN,
+            #[cfg(feature = "tls")]
+            Wire::Tls(tls) => {
+                let out = if tls.wants_write() || (write && !tls.is_handshaking()) {
+                    PollFlags::POLLOUT
+                } else {
+                    PollFlags::empty()
+                };
+                out | PollFlags::POLLIN
+            }
+        }
+    }
+
+    /// Goes on with the handshake as far as the socket allows.
+    pub(super) fn shake(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+        match self {
+            Wire::Plain => Ok(()),
+            #[cfg(feature = "tls")]
+            Wire::Tls(tls) => {
+                while tls.is_handshaking() {
+                    match tls.complete_io(socket) {
+                        Ok(_) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                        Err(error) => return Err(error),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, socket: &mut TcpStream, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain => socket.write(bytes),
+            #[cfg(feature = "tls")]
+            // What the socket does not take at once leaves with the next read.
+            Wire::Tls(tls) => rustls::Stream::new(tls.as_mut(), socket).write(bytes),
+        }
+    }
+
+    pub(super) fn read(&mut self, socket: &mut TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Wire::Plain => socket.read(buffer),
+            #[cfg(feature = "tls")]
+            Wire::Tls(tls) => match rustls::Stream::new(tls.as_mut(), socket).read(buffer) {
+                // Closed without TLS's own farewell: whether the answer was whole is for the reader of HTTP to say.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+                other => other,
+            },
+        }
+    }
+}
+
+/// Whether an error of the handshake is about whom to trust, and not about what is spoken.
+pub(super) fn is_about_trust(error: &io::Error) -> bool {
+    #[cfg(feature = "tls")]
+    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented);
+    }
+    let _ = error;
+    false
+}
