@@ -164,6 +164,7 @@ impl Wire {
     }
 
     /// Goes on with the handshake as far as the socket allows.
+    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "there is no handshake without TLS"))]
     pub(super) fn shake(&mut self, socket: &mut TcpStream) -> io::Result<()> {
         match self {
             Wire::Plain => Ok(()),
