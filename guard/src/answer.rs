@@ -161,6 +161,9 @@ pub(crate) fn assemble(inner: &Inner, arrivals: &[Arrival<Landed>], facts: &Fact
     if let Some(missing) = missing {
         answer.headers.push(("x-gatherlock-missing", missing));
     }
+    if let Some(reasons) = reasons(&inner.groups, &choices) {
+        answer.headers.push(("x-gatherlock-reason", reasons));
+    }
     (answer.without_body_if(facts.head), ended)
 }
 
@@ -186,51 +189,69 @@ fn choose<'a>(limit: Option<Duration>, group: &Group, arrival: &'a Arrival<Lande
 /// Where a group's thread is, in words.
 fn in_flight(group: &Group, now: Instant) -> String {
     let Some(flying) = group.progress.get() else { return "its collection has not begun".to_string() };
-    let mut text = format!(
-        "its collection has been running for {:.1} s, since {}",
-        now.saturating_duration_since(flying.since).as_secs_f64(),
-        humantime::format_rfc3339_seconds(flying.since_wall)
-    );
-    if let Some(inside) = flying.inside {
-        let _infallible = write!(text, ", in the collector of `{}`", inside.escape_debug());
-    }
-    text
+    let (what, since) = match flying.inside {
+        Some((inside, since)) => (format!("the collector of `{}`", inside.escape_debug()), since),
+        None => ("its collection".to_string(), flying.since),
+    };
+    let seconds = now.saturating_duration_since(since).as_secs_f64();
+    let wall = flying.since_wall + since.saturating_duration_since(flying.since);
+    format!("{what} has not returned for {seconds:.1} s, since {}", humantime::format_rfc3339_seconds(wall))
+}
+
+/// What an answer cannot know, and how to find it out.
+fn doubt(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
+    let stuck = groups.iter().zip(choices).filter(|(_, choice)| choice.stuck);
+    let threads: Vec<String> = stuck.map(|(group, _)| format!("`{}`", thread::name_of(&group.name))).collect();
+    (!threads.is_empty()).then(|| {
+        format!(
+            "an application thread may be dead in a cycle with it; to see who waits for whom, run: gatherlock diagnose \
+             --pid {}   (thread {})",
+            std::process::id(),
+            threads.join(", ")
+        )
+    })
 }
 
 fn refusal(inner: &Inner, choices: &[Choice<'_>], facts: &Facts, now: Instant) -> Answer {
     let waited = now.saturating_duration_since(facts.begun).as_secs_f64();
     let budget = facts.budget.as_secs_f64();
     let mut text = format!("no metrics: this scrape waited {waited:.2} s of the {budget:.2} s it has\n");
-    let mut stuck = 0;
     for (group, choice) in inner.groups.iter().zip(choices) {
-        stuck += usize::from(choice.stuck);
         let reason = choice.reason.as_deref().unwrap_or("it is missing");
         let _infallible = writeln!(text, "group `{}`: {reason}", group.name);
     }
-    if stuck > 0 {
-        let threads: Vec<String> = inner
-            .groups
-            .iter()
-            .zip(choices)
-            .filter(|(_, choice)| choice.stuck)
-            .map(|(group, _)| format!("`{}`", thread::name_of(&group.name)))
-            .collect();
+    if let Some(doubt) = doubt(&inner.groups, choices) {
         let _infallible = write!(
             text,
-            "to see what it waits for, run: gatherlock diagnose --pid {}   (thread {})\n\
-             Further scrapes add no stuck thread, and are served again once the collection ends. This answer frees \
-             nothing: an application thread that waits for the same, or is dead in a cycle with it, stays so.\n",
-            std::process::id(),
-            threads.join(", ")
+            "{doubt}\n\
+             This answer frees nothing: who is dead stays dead until the process restarts. Further scrapes add no stuck \
+             thread, and are served again once the collection ends.\n"
         );
     }
     Answer::plain(503, text, facts.head)
 }
 
+/// Why groups are missing or stale in an answer that has others, as a header value.
+fn reasons(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
+    let told = |(group, choice): (&Group, &Choice<'_>)| Some(format!("{}: {}", group.name, choice.reason.as_ref()?));
+    let mut told: Vec<String> = groups.iter().zip(choices).filter_map(told).collect();
+    told.extend(doubt(groups, choices));
+    let printable = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
+    (!told.is_empty()).then(|| shortened(told.join("; ").chars().map(printable).collect()))
+}
+
+/// Some scrapers refuse long headers; a longer value, all of it ASCII, ends in dots.
+fn shortened(mut value: String) -> String {
+    const LONGEST: usize = 1024;
+    if value.len() > LONGEST {
+        value.truncate(LONGEST);
+        value.push_str("...");
+    }
+    value
+}
+
 /// The names of what is missing, as a header value: `group` for a whole group, `group/family` for a part of one.
 fn missing(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
-    /// Longer lists end in `…`: some scrapers refuse long headers.
-    const LONGEST: usize = 1024;
     let mut names = Vec::new();
     for (group, choice) in groups.iter().zip(choices) {
         match choice.page {
@@ -243,12 +264,7 @@ fn missing(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
             }
         }
     }
-    let mut value = names.join(", ");
-    if value.len() > LONGEST {
-        value.truncate(LONGEST);
-        value.push_str("...");
-    }
-    (!names.is_empty()).then_some(value)
+    (!names.is_empty()).then(|| shortened(names.join(", ")))
 }
 
 /// What follows the groups' bodies.
@@ -259,12 +275,17 @@ fn tail(inner: &Inner, choices: &[Choice<'_>], format: Format, now: Instant) -> 
     let since = |instant: Instant| now.saturating_duration_since(instant).as_secs_f64();
     let mut states = Vec::with_capacity(choices.len());
     for (group, choice) in inner.groups.iter().zip(choices) {
+        let flying = group.progress.get();
         states.push(GroupState {
             name: &group.name,
-            in_flight: group.progress.get().map_or(0.0, |flying| since(flying.since)),
+            in_flight: flying.as_ref().map_or(0.0, |flying| since(flying.since)),
             took: choice.last.map(|page| page.took.as_secs_f64()),
             age: choice.page.map(|(page, _)| since(page.begun)),
             stuck: choice.stuck,
+            inside: flying
+                .and_then(|flying| flying.inside)
+                .filter(|_| choice.stuck)
+                .map(|(at, from)| (at, since(from))),
             panics: choice.last.map_or(&[], |page| &page.panics),
         });
     }

@@ -3,6 +3,7 @@
 use crate::page::Format;
 use crate::panic::COUNT_HELP;
 use std::fmt::Write;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How scrapes ended.
@@ -49,7 +50,9 @@ pub(crate) struct GroupState<'a> {
     pub(crate) age: Option<f64>,
     /// Whether a collection has outlasted this scrape.
     pub(crate) stuck: bool,
-    pub(crate) panics: &'a [(std::sync::Arc<str>, u64)],
+    /// Which collector that collection is in, if it is known, and for how many seconds.
+    pub(crate) inside: Option<(Arc<str>, f64)>,
+    pub(crate) panics: &'a [(Arc<str>, u64)],
 }
 
 /// The exposition of all of it. In OpenMetrics the name of a counter's family lacks `_total`.
@@ -81,6 +84,15 @@ pub(crate) fn write(counts: &Counts, waiting: usize, groups: &[GroupState<'_>], 
     out.each("gatherlock_guard_age_seconds", "The age of the group's values in this answer.", groups, |group| {
         group.age
     });
+    if groups.iter().any(|group| group.inside.is_some()) {
+        let name = "gatherlock_guard_stuck_collector_seconds";
+        out.head(name, "gauge", "How long the collector that outlasted this scrape has not returned.");
+        for group in groups {
+            if let Some((inside, seconds)) = &group.inside {
+                out.sample(name, &[("group", group.name), ("collector", inside)], *seconds);
+            }
+        }
+    }
     if groups.iter().any(|group| !group.panics.is_empty()) {
         let name = "gatherlock_guard_collector_panics_total";
         out.head(name, "counter", COUNT_HELP);

@@ -115,8 +115,8 @@ pub(crate) struct Progress {
 pub(crate) struct Flying {
     pub(crate) since: Instant,
     pub(crate) since_wall: SystemTime,
-    /// Which collector is being asked, if it is known.
-    pub(crate) inside: Option<Arc<str>>,
+    /// Which collector is being asked, if it is known, and since when.
+    pub(crate) inside: Option<(Arc<str>, Instant)>,
 }
 
 impl Progress {
@@ -126,7 +126,7 @@ impl Progress {
 
     pub(crate) fn enter(&self, inside: Option<Arc<str>>) {
         if let Some(flying) = self.at.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
-            flying.inside = inside;
+            flying.inside = inside.map(|inside| (inside, Instant::now()));
         }
     }
 

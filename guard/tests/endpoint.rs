@@ -84,7 +84,7 @@ fn a_stuck_source_is_refused_with_a_reason_costs_one_thread_and_recovers() {
         let answer = endpoint.answer(&SOON);
         assert_eq!(answer.status, 503);
         let text = text(&answer);
-        for part in ["group `db`: its collection has been running for", ", since 2", "collector of `gated_total`"] {
+        for part in ["group `db`: the collector of `gated_total` has not returned for ", " s, since 2", "may be dead"] {
             assert!(text.contains(part), "{text}");
         }
         assert!(text.contains(&format!("gatherlock diagnose --pid {}   (thread `guard-db`)", std::process::id())));
@@ -110,13 +110,20 @@ fn a_stuck_group_is_missing_by_name_and_the_others_are_served() {
     let answer = endpoint.answer(&Request { scrape_timeout: Some("2"), ..GET });
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("x-gatherlock-missing"), Some("db"));
+    let reason = answer.header("x-gatherlock-reason").unwrap();
+    assert!(reason.starts_with("db: the collector of `gated_total` has not returned for "), "{reason}");
+    assert!(reason.contains(&format!("gatherlock diagnose --pid {}   (thread `guard-db`)", std::process::id())));
     let body = text(&answer);
+    let stuck = "gatherlock_guard_stuck_collector_seconds{group=\"db\",collector=\"gated_total\"} ";
+    assert!(body.contains(stuck), "{body}");
     assert!(body.starts_with("healthy 1\n"));
     assert!(body.contains("gatherlock_guard_group_missing{group=\"app\"} 0\n"));
     assert!(body.contains("gatherlock_guard_group_missing{group=\"db\"} 1\n"));
     assert!(body.contains("gatherlock_guard_stuck_groups 1\n"));
     source.shut(false);
-    assert_eq!(endpoint.answer(&GET).header("x-gatherlock-missing"), None);
+    let answer = endpoint.answer(&GET);
+    assert_eq!((answer.header("x-gatherlock-missing"), answer.header("x-gatherlock-reason")), (None, None));
+    assert!(!text(&answer).contains("stuck_collector"));
 }
 
 #[test]

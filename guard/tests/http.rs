@@ -78,7 +78,7 @@ fn a_stuck_collector_leaves_a_runtime_of_one_worker_alive() {
     for _ in 0..4 {
         let answer = scrape(address, "GET", "/metrics", SOON);
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        assert!(body(&answer).contains("group `default`: its collection has been running for"), "{answer}");
+        assert!(body(&answer).contains("group `default`: its collection has not returned for"), "{answer}");
         assert_eq!(body(&scrape(address, "GET", "/health", "")), "OK");
     }
     drop(held);

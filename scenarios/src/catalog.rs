@@ -68,6 +68,7 @@ const ROWS: &[Row] = &[
     row!(cardinality_explosion),
     row!(cardinality_explosion_past_the_limit),
     row!(slow_collect),
+    row!(slow_collect, "group" = "own"),
     row!(timeout_leaks, "stuck" = "until-release"),
     row!(timeout_leaks, "stuck" = "for-good"),
     row!(workers_eaten, "on" = "route"),

@@ -9,7 +9,7 @@
 use super::Variant;
 use axum::Router;
 use gatherlock::catalogue::Problem;
-use gatherlock_guard::{BuildError, Endpoint, Listener, Source};
+use gatherlock_guard::{BuildError, Builder, Endpoint, Listener, Source};
 use std::time::Duration;
 
 /// `prometheus` with the guard's registry.
@@ -35,6 +35,12 @@ pub(crate) fn listener(registry: &prometheus::Registry, deadline: Duration) -> R
     Ok(Some(Listener::bind("127.0.0.1:0", &endpoint(registry.clone(), deadline)?)?))
 }
 
+/// `/metrics` of several registries, each a group of its own: one that is stuck is missing alone.
+pub(crate) fn grouped(groups: &[(&str, &prometheus::Registry)], deadline: Duration) -> Result<Option<Router>, Problem> {
+    let groups = groups.iter().fold(builder(deadline), |all, (name, registry)| all.group(*name, (*registry).clone()));
+    Ok(Some(groups.build()?.router()))
+}
+
 /// `/metrics` of any source, behind an endpoint with one group that gives up at `deadline`.
 ///
 /// # Panics
@@ -44,6 +50,10 @@ pub(super) fn contain(source: impl Source, deadline: Duration) -> Router {
 }
 
 fn endpoint(source: impl Source, deadline: Duration) -> Result<Endpoint, BuildError> {
-    // An endpoint gives up at 0.8 of its bound.
-    Endpoint::builder().group("app", source).bound(deadline.mul_f64(1.25)).build()
+    builder(deadline).group("app", source).build()
+}
+
+/// An endpoint gives up at 0.8 of its bound.
+fn builder(deadline: Duration) -> Builder {
+    Endpoint::builder().bound(deadline.mul_f64(1.25))
 }

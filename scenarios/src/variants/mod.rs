@@ -17,6 +17,7 @@ mod timeout_offload;
 mod try_lock;
 
 use ::prometheus;
+use axum::Router;
 pub(crate) use canary::canary;
 use gatherlock::catalogue::Problem;
 use gatherlock::model;
@@ -27,6 +28,11 @@ pub(crate) use try_lock::Locking;
 
 /// A listener of its own for `registry`, where the handlers have one: these have none.
 pub(crate) fn listener(_: &prometheus::Registry, _: Duration) -> Result<Option<Listener>, Problem> {
+    Ok(None)
+}
+
+/// `/metrics` of two registries of which one may be missing alone, where the handlers can do that: these cannot.
+pub(crate) fn grouped(_: &[(&str, &prometheus::Registry)], _: Duration) -> Result<Option<Router>, Problem> {
     Ok(None)
 }
 
