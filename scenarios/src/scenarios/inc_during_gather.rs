@@ -165,6 +165,10 @@ fn on_official(stage: &Stage) -> Result<App, Problem> {
 /// until after the answer.
 fn on_exporter(stage: &Stage) -> Result<App, Problem> {
     let (routes, bump) = exporter::routes()?;
+    metrics::describe_counter!("requests_total", "Requests");
+    metrics::describe_gauge!("in_flight", "Requests in flight");
+    metrics::describe_histogram!("request_seconds", "Duration of requests");
+    metrics::describe_counter!("responses_total", "Responses");
     let update = || {
         metrics::gauge!("in_flight").increment(1.0);
         metrics::counter!("requests_total").increment(1);
