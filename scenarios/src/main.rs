@@ -4,6 +4,7 @@ mod catalog;
 mod claims;
 mod isolate;
 mod lesson;
+mod locks;
 mod official_registry;
 mod peer;
 mod scenarios;

@@ -28,28 +28,12 @@ pub(crate) enum Binary {
 /// Builds `gatherlock` and the given catalogues in the `repro` profile and runs `gatherlock VERB ARGS`, handing it the
 /// catalogues. The exit code is gatherlock's.
 pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary]) -> Result<ExitCode, String> {
-    let mut build = cargo();
-    build.args(["build", "--profile", "repro", "--message-format", "json-render-diagnostics", "-p", "gatherlock"]);
-    let mut features = vec!["gatherlock/cli"];
-    for catalogue in catalogues {
-        match catalogue {
-            Binary::Scenarios => {
-                build.args(["-p", "gatherlock-scenarios"]);
-                features.push("gatherlock-scenarios/deadlock-detection");
-            }
-        }
-    }
-    build.args(["--features", &features.join(",")]);
-    let executables = executables(build)?;
-    let find = |name: &str| {
-        let stem = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
-        executables.iter().find(|path| stem(path)).ok_or_else(|| format!("cargo built no executable `{name}`"))
-    };
-    let mut run = Command::new(find("gatherlock")?);
+    let executables = gatherlock(catalogues)?;
+    let mut run = Command::new(find(&executables, "gatherlock")?);
     run.arg(verb);
     for catalogue in catalogues {
         match catalogue {
-            Binary::Scenarios => run.arg("--catalogue").arg(find("gatherlock-scenarios")?),
+            Binary::Scenarios => run.arg("--catalogue").arg(find(&executables, "gatherlock-scenarios")?),
         };
     }
     run.args(args);
@@ -62,6 +46,29 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
         }
     }
     status(run)
+}
+
+/// Builds `gatherlock` and the given catalogues in the `repro` profile; returns the executables.
+pub(crate) fn gatherlock(catalogues: &[Binary]) -> Result<Vec<PathBuf>, String> {
+    let mut build = cargo();
+    build.args(["build", "--profile", "repro", "--message-format", "json-render-diagnostics", "-p", "gatherlock"]);
+    let mut features = vec!["gatherlock/cli"];
+    for catalogue in catalogues {
+        match catalogue {
+            Binary::Scenarios => {
+                build.args(["-p", "gatherlock-scenarios"]);
+                features.push("gatherlock-scenarios/deadlock-detection");
+            }
+        }
+    }
+    build.args(["--features", &features.join(",")]);
+    executables(build)
+}
+
+/// The executable of this name among those that cargo built.
+pub(crate) fn find(executables: &[PathBuf], name: &str) -> Result<PathBuf, String> {
+    let found = executables.iter().find(|path| path.file_stem().is_some_and(|stem| stem == name));
+    found.cloned().ok_or_else(|| format!("cargo built no executable `{name}`"))
 }
 
 /// The commit that is checked out, with `-dirty` where tracked files differ from it; empty where git does not say.
@@ -79,7 +86,7 @@ pub(crate) fn status(mut command: Command) -> Result<ExitCode, String> {
 }
 
 /// Runs a `cargo build --message-format json-render-diagnostics` and returns the executables it names.
-fn executables(mut build: Command) -> Result<Vec<PathBuf>, String> {
+pub(crate) fn executables(mut build: Command) -> Result<Vec<PathBuf>, String> {
     let mut child = build.stdout(Stdio::piped()).spawn().map_err(|error| format!("cannot run cargo: {error}"))?;
     let stdout = child.stdout.take().ok_or("cargo gave no output")?;
     let mut found = Vec::new();

@@ -1,6 +1,7 @@
 //! What CI gates on, in the order in which it fails fastest.
 
 use crate::build::{Binary, cargo, root, run_gatherlock};
+use crate::matrix;
 use crate::tidy;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -16,6 +17,11 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         checked(doc)
     })?;
     step("repro", repro)?;
+    // The build that tells most and the build that tells least, and one handler: the rest is for `cargo xtask diagnose-matrix`.
+    step("diagnose-matrix", || {
+        let args = ["--profile", "dev", "--profile", "stripped", "--parking-lot", "0.12", "*/naive"];
+        matrix::run(&args.map(str::to_owned))
+    })?;
     // Last, so that the log ends with the test runner's own summary. Doctests are a part of it.
     step("tests", || plain(&["test", "--workspace"]))?;
     Ok(ExitCode::SUCCESS)

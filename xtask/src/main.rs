@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod ci;
+mod matrix;
 mod schema;
 mod tidy;
 
@@ -16,12 +17,13 @@ cargo xtask VERB [ARGS]
   list                show scenarios, variants and cases
   diagnose            say why a live endpoint or process hangs (--url, --pid)
   report FILE…        render a report again, without running anything
+  diagnose-matrix     diagnose the catalogue's hangs in eight builds, and score that
   tidy                check the rules of the house
   ci                  fmt, clippy, docs, tidy, tests, repro
   bench [NAME]        run the benchmarks
   schema              write reports/schema/ from the types
 
-`cargo xtask VERB --help` shows the arguments of repro, list, diagnose and report.
+`cargo xtask VERB --help` shows the arguments of repro, list, diagnose, report and diagnose-matrix.
 Exit codes: 0 held, 1 violated or vanished, 2 could not judge.";
 
 fn main() -> ExitCode {
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
     let result = match verb.as_str() {
         "repro" | "list" => build::run_gatherlock(&verb, &rest, &[Binary::Scenarios]),
         "report" | "diagnose" => build::run_gatherlock(&verb, &rest, &[]),
+        "diagnose-matrix" => matrix::run(&rest),
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "bench" => bench::run(&rest),

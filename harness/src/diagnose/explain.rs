@@ -59,10 +59,12 @@ pub(super) fn explain(images: &Images, first: Option<&Snapshot>, second: &Snapsh
     };
     let mut explained = graph.explained;
     explained.runtime = runtime::state(&stacks, &waits, stuck);
-    explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained.edges)).collect();
+    explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained)).collect();
     explained.samples = if first.is_some() { 2 } else { 1 };
     gaps.append(&mut count_gaps(&explained));
     gaps.append(&mut stack_gaps(&stacks));
+    gaps.append(&mut name_gaps(&layout));
+    gaps.append(&mut version_gaps(&layout));
     if walker.budget.get() == 0 {
         let why = "the walks through the code used up their budget".to_owned();
         gaps.push(Gap { what: "holders of some locks".into(), why, uncovers: false });
@@ -223,7 +225,8 @@ impl Graph {
     }
 }
 
-fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::Layout, edges: &[Edge]) -> Thread {
+fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::Layout, explained: &Explained) -> Thread {
+    let edges = &explained.edges;
     let raw = stack.raw;
     let before = first.and_then(|first| first.threads.iter().find(|thread| thread.tid == raw.tid));
     let of = |relation: Relation| edges.iter().filter(move |e| e.thread == raw.tid && e.relation == relation);
@@ -238,10 +241,53 @@ fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::La
         cpu_ms: before.map_or(0, |before| raw.cpu_us.saturating_sub(before.cpu_us) / 1000),
         holds,
         waits_for: of(Relation::Waits).next().map(|e| WaitsFor { resource: e.resource.clone(), mode: e.mode }),
-        serves_request: stack.logical().any(rules::serves_request),
+        serves_request: stack.logical().any(rules::serves_request) || serves_nameless(stack, explained),
         stack: stacks::present(stack, layout),
         omitted_frames: 0,
     }
+}
+
+/// Where names are missing: a thread of the runtime that is at work, or whose code writes a page.
+fn serves_nameless(stack: &Stack<'_>, explained: &Explained) -> bool {
+    let writes = stack.frames.iter().any(|frame| frame.hinted().any(rules::writes_page));
+    let spins = explained.spins.iter().any(|spin| spin.tid == stack.raw.tid);
+    stack.is_nameless() && (writes || spins || runtime::is_at_work(stack))
+}
+
+/// What cannot be told in an executable without names.
+fn name_gaps(layout: &super::image::Layout) -> Vec<Gap> {
+    let exe = layout.modules().iter().find(|module| module.exe);
+    let nameless = exe.filter(|module| !module.image.has_symbols());
+    let gap = |module: &super::image::Mapped| {
+        Gap {
+        what: format!("the names of functions in `{}`, and which thread runs the request", module.name),
+        why: "its symbols were stripped: threads of the runtime that are at work are taken for the request's; build with \
+              `strip = false`, or debug = \"line-tables-only\", to see names"
+            .to_owned(),
+        uncovers: false,
+    }
+    };
+    nameless.map(gap).into_iter().collect()
+}
+
+/// Versions of `parking_lot_core` whose table and lock words are read as described here: all with the same layout.
+const KNOWN_CORES: [&str; 2] = ["0.9.", "0.10."];
+
+/// Versions of crates whose locks are read that are not known here.
+fn version_gaps(layout: &super::image::Layout) -> Vec<Gap> {
+    let exe = layout.modules().iter().find(|module| module.exe);
+    let versions = exe.map(|module| module.image.locations.versions(&module.image, "parking_lot_core"));
+    let unknown = |version: &String| !KNOWN_CORES.iter().any(|known| version.starts_with(known));
+    let gap = |version: String| {
+        Gap {
+        what: format!("locks of parking_lot_core {version}"),
+        why: "this version is not known here: its table is believed as far as its keys hash into their buckets, and its lock \
+              words are read like those of 0.9 and 0.10"
+            .to_owned(),
+        uncovers: false,
+    }
+    };
+    versions.unwrap_or_default().into_iter().filter(unknown).map(gap).collect()
 }
 
 /// Locks whose word counts other holders than were found.
@@ -259,7 +305,7 @@ fn count_gaps(explained: &Explained) -> Vec<Gap> {
             )
         } else if found > word {
             format!(
-                "{found} threads seem to hold it, and the lock word says {word}: it was changing hands, or the walk erred"
+                "it seems to be held {found} times, and the lock word says {word}: it was changing hands, or the walk erred"
             )
         } else {
             continue;

@@ -2,8 +2,8 @@
 
 use super::memory::Memory;
 use super::stacks::Stack;
-use super::waits::{Key, Wait};
-use super::walk::{Lock, Walker};
+use super::waits::{CLIMBED, Key, Wait};
+use super::walk::{Lock, Release, Walker};
 use crate::model::{Mode, ResourceKind};
 use std::collections::{BTreeMap, HashSet};
 
@@ -42,69 +42,118 @@ pub(super) fn find(stacks: &[Stack<'_>], waits: &[Wait], memory: &Memory<'_>, wa
 
 fn held(lock: Lock, stacks: &[Stack<'_>], waits: &[Wait], memory: &Memory<'_>, walker: &Walker<'_>) -> Held {
     let word = memory.word(lock.address).map(|word| count(lock.kind, word));
-    let mut holds = Vec::new();
-    let mut walked = HashSet::new();
-    // First the frames that mention the lock or something right in front of it: cheap, and nearly always enough. A guard
-    // in a future on the heap is mentioned nowhere: if holders are missing, every frame is walked.
-    for thorough in [false, true] {
-        for (thread, stack) in stacks.iter().enumerate() {
-            let wait = waits.iter().find(|wait| wait.thread == thread);
-            let wants = wait.filter(|wait| wait.key == Key::Lock(lock.address));
-            thread_holds(lock, thread, stack, wait, wants, memory, walker, thorough, &mut walked, &mut holds);
-        }
-        if word.is_none_or(|word| holds.len() >= word as usize) {
-            break;
+    let plain = Look { lock, memory, walker, climbs: false };
+    let mut holds = plain.around(stacks, waits, word);
+    if word.is_some_and(|word| holds.len() != word as usize) {
+        // A guard that its function returns is taken for one that the caller holds already, or the other way round: follow
+        // each acquisition into the callers. Believed only if the count agrees then.
+        let again = Look { climbs: true, ..plain }.around(stacks, waits, word);
+        if word.is_some_and(|word| again.len() == word as usize) {
+            holds = again;
         }
     }
     holds.sort_by_key(|hold| (hold.thread, hold.frame));
     Held { lock, word, holds }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one search step with its state; a struct would only rename them")]
-fn thread_holds(
+/// One search for the holders of a lock.
+#[derive(Clone, Copy)]
+struct Look<'a> {
     lock: Lock,
-    thread: usize,
-    stack: &Stack<'_>,
-    wait: Option<&Wait>,
-    wants: Option<&Wait>,
-    memory: &Memory<'_>,
-    walker: &Walker<'_>,
-    thorough: bool,
-    walked: &mut HashSet<(usize, usize)>,
-    holds: &mut Vec<Hold>,
-) {
-    let mut pending: Vec<Mode> = wants.map(|wait| wait.mode).into_iter().collect();
-    // A condition variable gives its mutex back while it waits and takes it again on return.
-    let in_event = wait.is_some_and(|wait| matches!(wait.key, Key::Event(_)))
-        && matches!(lock.kind, ResourceKind::ParkingLotMutex | ResourceKind::StdMutex);
-    let start = wants.map_or(0, |wait| wait.acquirer);
-    for (index, named) in stack.frames.iter().enumerate().skip(start) {
-        let frame = &named.frame;
-        // The innermost frame of a sleeping thread is the kernel's door.
-        if named.system || (index == 0 && stack.raw.syscall.is_some()) {
-            continue;
-        }
-        let acquires = wants.is_some() && index == start;
-        if named.is_lock_code() && !named.physical().function.is_empty() && !acquires {
-            if in_event && pending.is_empty() && mentions(frame, lock.address, memory) {
-                let outlook = walker.outlook(frame, lock, &[]);
-                if outlook.locks_first && outlook.held.is_empty() {
-                    pending.push(Mode::Exclusive);
-                }
+    memory: &'a Memory<'a>,
+    walker: &'a Walker<'a>,
+    /// Whether acquisitions are followed into the callers of the function that wants the lock.
+    climbs: bool,
+}
+
+impl Look<'_> {
+    fn around(self, stacks: &[Stack<'_>], waits: &[Wait], word: Option<u32>) -> Vec<Hold> {
+        let mut holds = Vec::new();
+        let mut walked = HashSet::new();
+        // First the frames that mention the lock or something right in front of it: cheap, and nearly always enough. A
+        // guard in a future on the heap is mentioned nowhere: if holders are missing, every frame is walked.
+        for thorough in [false, true] {
+            for (thread, stack) in stacks.iter().enumerate() {
+                let wait = waits.iter().find(|wait| wait.thread == thread);
+                self.thread(thread, stack, wait, thorough, &mut walked, &mut holds);
             }
-            continue;
+            if word.is_none_or(|word| holds.len() >= word as usize) {
+                break;
+            }
         }
-        let likely =
-            acquires || !pending.is_empty() || mentions(frame, lock.address, memory) || is_static(lock, walker);
-        if !(thorough || likely) || (thorough && walked.contains(&(thread, index))) {
-            continue;
+        holds
+    }
+
+    fn thread(
+        self,
+        thread: usize,
+        stack: &Stack<'_>,
+        wait: Option<&Wait>,
+        thorough: bool,
+        walked: &mut HashSet<(usize, usize)>,
+        holds: &mut Vec<Hold>,
+    ) {
+        let Look { lock, memory, walker, .. } = self;
+        let wants = wait.filter(|wait| wait.key == Key::Lock(lock.address));
+        let mut pending: Vec<Mode> = wants.map(|wait| wait.mode).into_iter().collect();
+        // A condition variable gives its mutex back while it waits and takes it again on return.
+        let in_event = wait.is_some_and(|wait| matches!(wait.key, Key::Event(_)))
+            && matches!(lock.kind, ResourceKind::ParkingLotMutex | ResourceKind::StdMutex);
+        let start = wants.map_or(0, |wait| wait.acquirer);
+        // Up to which frame the acquisition was followed.
+        let mut followed = None;
+        for (index, named) in stack.frames.iter().enumerate().skip(start) {
+            let frame = &named.frame;
+            // The innermost frame of a sleeping thread is the kernel's door.
+            if named.system || (index == 0 && stack.raw.syscall.is_some()) || followed.is_some_and(|to| index <= to) {
+                continue;
+            }
+            let acquires = wants.is_some() && index == start;
+            if named.is_lock_code() && !named.physical().function.is_empty() && !acquires {
+                if in_event && pending.is_empty() && mentions(frame, lock.address, memory) {
+                    let outlook = walker.outlook(frame, lock, &[]);
+                    if outlook.locks_first && outlook.held.is_empty() {
+                        pending.push(Mode::Exclusive);
+                    }
+                }
+                continue;
+            }
+            if let Some(wait) = wants.filter(|_| acquires)
+                && let Some((to, releases)) = self.acquisition(stack, wait)
+            {
+                if walked.insert((thread, index)) {
+                    holds.extend(releases.iter().map(|release| Hold { thread, frame: to, mode: release.mode }));
+                }
+                pending.clear();
+                followed = Some(to);
+                continue;
+            }
+            let likely =
+                acquires || !pending.is_empty() || mentions(frame, lock.address, memory) || is_static(lock, walker);
+            if !(thorough || likely) || (thorough && walked.contains(&(thread, index))) {
+                continue;
+            }
+            walked.insert((thread, index));
+            let outlook = walker.outlook(frame, lock, &pending);
+            if outlook.consumes {
+                pending.clear();
+            }
+            holds.extend(outlook.held.iter().map(|release| Hold { thread, frame: index, mode: release.mode }));
         }
-        walked.insert((thread, index));
-        let outlook = walker.outlook(frame, lock, &pending);
-        if outlook.consumes {
-            pending.clear();
+    }
+
+    /// Up to which frame the guard that is being acquired lives, and what was found held on the way there.
+    fn acquisition(self, stack: &Stack<'_>, wait: &Wait) -> Option<(usize, Vec<Release>)> {
+        if let Some(beside) = &wait.beside {
+            return Some((wait.acquirer, beside.clone()));
         }
-        holds.extend(outlook.held.iter().map(|release| Hold { thread, frame: index, mode: release.mode }));
+        // From the innermost function of the lock, because it is they who make the guard.
+        let first = stack.frames.iter().position(|frame| !frame.system).filter(|_| self.climbs)?;
+        let inner = wait.acquirer.checked_sub(first)?;
+        let frames = stack.frames.iter().skip(first).take(inner + CLIMBED);
+        let frames: Vec<_> = frames.map(|named| &named.frame).collect();
+        let outlook = self.walker.climb(&frames, self.lock, &[wait.mode], inner);
+        Some((first + outlook.released?, outlook.held))
     }
 }
 

@@ -1,6 +1,7 @@
 //! An executable or library as a file: where its code, its unwinding tables and its symbols are; parsed once per file.
 
 use super::SampleError;
+use super::locations::Locations;
 use super::memory;
 use super::proc::{self, Mapping};
 use super::symbolize::Names;
@@ -57,6 +58,7 @@ pub(super) struct Image {
     /// Ascending by address.
     symbols: Vec<Symbol>,
     pub(super) names: Names,
+    pub(super) locations: Locations,
 }
 
 impl Image {
@@ -113,6 +115,7 @@ impl Image {
             text,
             symbols,
             names: Names::default(),
+            locations: Locations::default(),
             bytes,
         })
     }
@@ -133,6 +136,16 @@ impl Image {
         self.segments.iter().filter(|s| s.executable).find_map(|s| self.from(s, address)).unwrap_or_default()
     }
 
+    /// What the file holds from a link-time address to the end of its segment, writable or not.
+    pub(super) fn data(&self, address: u64) -> &[u8] {
+        self.segments.iter().find_map(|segment| self.from(segment, address)).unwrap_or_default()
+    }
+
+    /// A word as the file holds it, before the loader and the program have changed it.
+    pub(super) fn initial(&self, address: u64) -> Option<u64> {
+        Some(u64::from_le_bytes(self.data(address).get(..8)?.try_into().ok()?))
+    }
+
     /// A word of a read-only segment.
     fn constant(&self, address: u64) -> Option<u64> {
         let rest = self.segments.iter().filter(|s| !s.writable).find_map(|s| self.from(s, address))?;
@@ -147,7 +160,7 @@ impl Image {
     }
 
     /// Runtime address minus link-time address, given where the kernel mapped file offset `offset`.
-    fn bias(&self, start: u64, offset: u64) -> Option<u64> {
+    pub(super) fn bias(&self, start: u64, offset: u64) -> Option<u64> {
         let segment = self.segments.iter().find(|s| {
             s.executable && (s.offset & !0xfff) <= offset && offset < s.offset.saturating_add(s.size.max(1))
         })?;
@@ -212,6 +225,11 @@ impl Layout {
     pub(super) fn find(&self, address: u64) -> Option<&Mapped> {
         let index = self.modules.partition_point(|module| module.start <= address).checked_sub(1)?;
         self.modules.get(index).filter(|module| address < module.end)
+    }
+
+    /// Whether a runtime address lies in executable code of a file.
+    pub(super) fn is_code(&self, address: u64) -> bool {
+        self.find(address).is_some_and(|module| !module.image.code(address.wrapping_sub(module.bias)).is_empty())
     }
 
     /// Every module.

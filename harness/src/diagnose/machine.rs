@@ -6,6 +6,8 @@ use iced_x86::{
     Instruction, InstructionInfoFactory, InstructionInfoOptions, MemorySize, Mnemonic, OpAccess, OpKind, Register,
 };
 
+const RAX: usize = 0;
+
 /// The general registers by DWARF number, from the processor's own numbering.
 const DWARF: [usize; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
 /// A path that stores more than this is not followed on.
@@ -176,6 +178,13 @@ impl Machine {
                 if let Some(number) = number(i.op1_register()) {
                     self.registers[number] = if size >= 4 { a } else { None };
                 }
+            }
+            // Afterwards rax holds what was there, whether or not it was exchanged. That it was is not assumed: what loops
+            // until it succeeds goes on with the value it finds.
+            Mnemonic::Cmpxchg if i.op0_kind() == OpKind::Memory => {
+                let (found, size) = (self.operand(memory, i, 0), i.memory_size().size());
+                let rest = self.registers[RAX].unwrap_or(0) & !truncate(u64::MAX, size);
+                self.registers[RAX] = found.map(|found| if size < 4 { rest | found } else { found });
             }
             Mnemonic::Movups
             | Mnemonic::Movaps

@@ -22,6 +22,8 @@ mod image;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod live;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod locations;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod machine;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod memory;

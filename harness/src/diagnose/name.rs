@@ -83,13 +83,41 @@ pub(super) fn locks(
                 ))
             }
             Some((Meaning::Family, _)) => Some("metrics of a prometheus_client Family".to_owned()),
+            // By what lies in memory, where no name tells.
+            None if held.lock.kind == ResourceKind::ParkingLotRwLock && is_registry(address, memory, layout) => {
+                registries += 1;
+                Some(format!("prometheus Registry #{registries}"))
+            }
             None => variable(address, layout)
                 .or_else(|| content(stacks, waits, held))
+                .or_else(|| nameless(held, &touched, memory))
                 .or_else(|| touched.first().map(|(frame, waits)| taken_in(frame, *waits, layout))),
         };
         names.insert(address, name.unwrap_or_else(|| "a lock without a name".to_owned()));
     }
     names
+}
+
+fn is_registry(lock: u64, memory: &Memory<'_>, layout: &Layout) -> bool {
+    objects::is_registry(lock, &|address| memory.word(address), &|address| layout.is_code(address))
+}
+
+/// What a lock belongs to, by the objects around it, where the functions that touch it have no names.
+fn nameless(held: &Held, touched: &[(&Named, bool)], memory: &Memory<'_>) -> Option<String> {
+    let address = held.lock.address;
+    let read = |address: u64| memory.aligned(address);
+    if !touched.iter().all(|(frame, _)| frame.is_nameless()) {
+        return None;
+    }
+    match held.lock.kind {
+        ResourceKind::StdMutex => {
+            objects::collect_lock_of(address, &read).map(|name| format!("collect lock of Histogram `{name}`"))
+        }
+        ResourceKind::ParkingLotRwLock => {
+            objects::description_near(address, &read).map(|name| format!("lock in the object of metric `{name}`"))
+        }
+        _ => None,
+    }
 }
 
 fn meaning(frame: &Named, kind: ResourceKind) -> Option<(Meaning, &Logical)> {

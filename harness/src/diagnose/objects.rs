@@ -67,6 +67,61 @@ pub(super) fn description_near(address: u64, read: Aligned<'_>) -> Option<String
     })
 }
 
+/// Bytes of `struct RegistryCore` that hold its tables.
+const REGISTRY: u64 = 3 * TABLE;
+/// Bytes of a `HashMap` with its random keys.
+const TABLE: u64 = 48;
+
+/// A hash table: the address of its control bytes, its buckets less one, and its entries.
+fn table(at: u64, read: Aligned<'_>) -> Option<(u64, u64, u64)> {
+    let (control, mask, left, items) = (read(at)?, read(at + 8)?, read(at + 16)?, read(at + 24)?);
+    let buckets = mask.checked_add(1).filter(|buckets| buckets.is_power_of_two() && *buckets < 1 << 32)?;
+    let room = if buckets <= 8 { mask } else { buckets / 8 * 7 };
+    let sound = control.is_multiple_of(16) && control > 0x1_0000 && items.checked_add(left)? <= room;
+    // Only deleted entries make up the difference.
+    sound.then_some((control, mask, items))
+}
+
+/// Whether the `parking_lot::RwLock` at this address is that of a `prometheus::Registry`: behind its word lie the tables of
+/// collectors, of names and of descriptions, and the collectors are boxes of trait objects. `code` tells what is code.
+pub(super) fn is_registry(lock: u64, read: Aligned<'_>, code: &dyn Fn(u64) -> bool) -> bool {
+    let Some(core) = lock.checked_add(8).filter(|core| core.checked_add(2 * REGISTRY).is_some()) else { return false };
+    // The compiler chooses the order, and where the labels and the prefix go.
+    let tables: Vec<_> = (0..=REGISTRY / 8).filter_map(|n| table(core + 8 * n, read)).collect();
+    let full = |(_, _, items): &&(u64, u64, u64)| *items > 0;
+    tables.len() >= 3
+        && tables.iter().filter(full).count() >= 2
+        && tables
+            .iter()
+            .filter(full)
+            .any(|(control, mask, items)| holds_collectors(*control, *mask, *items, read, code))
+}
+
+/// Whether the buckets in front of the control bytes are `(u64, Box<dyn Collector>)`: key, data, and a vtable with two methods.
+fn holds_collectors(control: u64, mask: u64, items: u64, read: Aligned<'_>, code: &dyn Fn(u64) -> bool) -> bool {
+    const BUCKET: u64 = 24;
+    const LOOKED_AT: u64 = 1024;
+    let used = (0..=mask.min(LOOKED_AT)).filter(|n| {
+        let word = read(control.wrapping_add(*n) & !7).unwrap_or(u64::MAX);
+        (word >> (8 * (control.wrapping_add(*n) % 8))) & 0x80 == 0
+    });
+    let is_collector = |n: u64| {
+        let bucket = control.checked_sub((n + 1) * BUCKET)?;
+        let vtable = read(bucket + 16)?;
+        let (drop, size, align) = (read(vtable)?, read(vtable.checked_add(8)?)?, read(vtable.checked_add(16)?)?);
+        let methods = code(read(vtable.wrapping_add(24))?) && code(read(vtable.wrapping_add(32))?);
+        Some((drop == 0 || code(drop)) && size < 1 << 24 && align.is_power_of_two() && align <= 4096 && methods)
+    };
+    let mut seen = 0;
+    for n in used.take(4) {
+        if is_collector(n) != Some(true) {
+            return false;
+        }
+        seen += 1;
+    }
+    seen > 0 && seen <= items
+}
+
 /// `struct HistogramCore` of prometheus 0.13 and 0.14.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Histogram {
@@ -84,7 +139,8 @@ const SHARDS: u64 = DESC + 24;
 const SHARD: u64 = 40;
 const COUNT: u64 = 32;
 const BOUNDS: u64 = SHARDS + 2 * SHARD;
-const SHARD_AND_COUNT: u64 = BOUNDS + 24 + 8;
+const COLLECT_LOCK: u64 = BOUNDS + 24;
+const SHARD_AND_COUNT: u64 = COLLECT_LOCK + 8;
 /// Bytes of a histogram.
 pub(super) const HISTOGRAM: u64 = SHARD_AND_COUNT + 8;
 
@@ -103,6 +159,12 @@ pub(super) fn histogram(base: u64, read: Aligned<'_>) -> Option<Histogram> {
     let finished = [read(at(SHARDS + COUNT)?)?, read(at(SHARDS + SHARD + COUNT)?)?];
     let hot = usize::from(word >> 63 == 1);
     Some(Histogram { base, name, started: word & !(1 << 63), hot, finished })
+}
+
+/// The name of the histogram whose collect lock lies at this address.
+pub(super) fn collect_lock_of(lock: u64, read: Aligned<'_>) -> Option<String> {
+    // The lock is four bytes, with its poison flag behind it.
+    Some(histogram(lock.checked_sub(COLLECT_LOCK)?, read)?.name)
 }
 
 impl Histogram {

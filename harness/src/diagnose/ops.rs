@@ -10,8 +10,8 @@ pub(super) enum Op {
     Lock(Mode),
     /// Gives it back: whoever gets here held it in this mode.
     Unlock(Mode),
-    /// Turns a held mode into another one: held until here, and no statement behind it.
-    Convert(Mode),
+    /// Turns a held mode into another one: held until here in the first.
+    Convert(Mode, Mode),
     /// Touches it without taking or giving back: bookkeeping bits, the rollback of a timeout.
     Neutral,
     /// Not in the table: no statement behind it.
@@ -79,13 +79,16 @@ fn parking_lot_rwlock(added: Option<i64>, exchanged: Option<(Option<i64>, Option
         // A writer that gives up waiting for readers takes its bit back.
         (Some(-8), _) => Op::Neutral,
         // Downgrades: WRITE to READ, WRITE to UPGRADABLE, UPGRADABLE to READ.
-        (Some(8 | 12), _) => Op::Convert(Mode::Write),
-        (Some(-4), _) => Op::Convert(Mode::Upgradable),
+        (Some(8), _) => Op::Convert(Mode::Write, Mode::Read),
+        (Some(12), _) => Op::Convert(Mode::Write, Mode::Upgradable),
+        (Some(-4), _) => Op::Convert(Mode::Upgradable, Mode::Read),
         (_, Some((Some(WRITER), Some(0)))) => Op::Unlock(Mode::Write),
         (_, Some((Some(e), Some(n)))) if n == e.wrapping_add(READER) => Op::Lock(Mode::Read),
         (_, Some((Some(e), Some(n)))) if n == e.wrapping_add(UPGRADABLE) => Op::Lock(Mode::Upgradable),
         (_, Some((Some(e), Some(n)))) if n == e.wrapping_sub(UPGRADABLE) => Op::Unlock(Mode::Upgradable),
-        (_, Some((Some(e), Some(n)))) if n == e.wrapping_sub(UPGRADABLE - WRITER) => Op::Convert(Mode::Upgradable),
+        (_, Some((Some(e), Some(n)))) if n == e.wrapping_sub(UPGRADABLE - WRITER) => {
+            Op::Convert(Mode::Upgradable, Mode::Write)
+        }
         (_, Some((Some(e), Some(n)))) if n == e | WRITER && e & WRITER == 0 => Op::Lock(Mode::Write),
         (_, Some((None, Some(WRITER)))) => Op::Lock(Mode::Write),
         (_, Some((Some(_), Some(_)))) => Op::Neutral,
@@ -110,7 +113,7 @@ pub(super) enum Call {
 
 /// Looks a function up by its demangled name.
 pub(super) fn call(kind: ResourceKind, name: &str) -> Call {
-    const NO_RETURN: [&str; 11] = [
+    const NO_RETURN: [&str; 12] = [
         "_Unwind_Resume",
         "core::panicking::",
         "std::panicking::rust_panic",
@@ -120,6 +123,7 @@ pub(super) fn call(kind: ResourceKind, name: &str) -> Call {
         "unwrap_failed",
         "handle_alloc_error",
         "expect_failed",
+        "capacity_overflow",
         "_fail",
         "process::exit",
     ];

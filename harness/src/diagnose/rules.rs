@@ -32,6 +32,11 @@ impl Pattern {
     }
 }
 
+/// Whether a pattern that asks for no name describes a function without one that contains code of this file.
+pub(super) fn hints(patterns: &[Pattern], file: &str) -> bool {
+    patterns.iter().any(|p| p.name.is_empty() && !p.file.is_empty() && file.contains(p.file))
+}
+
 /// Whether any pattern describes the frame.
 pub(super) fn any(patterns: &[Pattern], frame: &Logical) -> bool {
     patterns.iter().any(|pattern| pattern.matches(frame))
@@ -57,6 +62,19 @@ const SERVES_REQUEST: &[Pattern] = &[
 /// See [`SERVES_REQUEST`].
 pub(super) fn serves_request(frame: &Logical) -> bool {
     any(SERVES_REQUEST, frame)
+}
+
+/// Functions that may panic while a page is written: where names are missing, their code tells of a request.
+const WRITES_PAGE: &[Pattern] = &[
+    pattern("", "src/encoder/text.rs", ""),
+    pattern("", "src/encoder/pb.rs", ""),
+    pattern("", "src/encoding/text.rs", ""),
+    pattern("", "metrics-exporter-prometheus-", ""),
+];
+
+/// Whether code of this file in a function without a name tells that the function serves a request.
+pub(super) fn writes_page(file: &str) -> bool {
+    file.contains("prometheus") && hints(WRITES_PAGE, file)
 }
 
 /// Crates whose frames a reader folds away.

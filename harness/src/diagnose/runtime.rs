@@ -32,6 +32,20 @@ const PARKED: &[Pattern] = &[
     },
     Pattern { path: "tokio::runtime::driver::Driver::park", file: "src/runtime/driver.rs", name: "park" },
 ];
+/// What a thread that waits for work stands in, where names are missing.
+const IDLE_FILES: [&str; 7] = [
+    "/src/runtime/scheduler/multi_thread/park.rs",
+    "/src/runtime/scheduler/multi_thread/worker.rs",
+    "/src/runtime/scheduler/current_thread/mod.rs",
+    "/src/runtime/blocking/pool.rs",
+    "/src/runtime/park.rs",
+    "/src/runtime/driver.rs",
+    "/src/runtime/io/driver.rs",
+];
+/// What a worker contains, where names are missing; its thread was started by the blocking pool.
+const WORKER_FILES: [&str; 2] =
+    ["/src/runtime/scheduler/multi_thread/worker.rs", "/src/runtime/scheduler/current_thread/mod.rs"];
+const POOL_FILE: &str = "/src/runtime/blocking/pool.rs";
 const DRIVER: &[Pattern] = &[
     Pattern { path: "tokio::runtime::io::driver::Driver::turn", file: "src/runtime/io/driver.rs", name: "turn" },
     Pattern { path: "tokio::runtime::driver::", file: "src/runtime/driver.rs", name: "" },
@@ -43,18 +57,48 @@ fn shows(stack: &Stack<'_>, patterns: &[Pattern]) -> bool {
     })
 }
 
+/// Whether a function without a name contains code of one of these files of tokio.
+fn hints(frame: &super::stacks::Named, files: &[&str]) -> bool {
+    frame.hinted().any(|hint| hint.starts_with("tokio-") && files.iter().any(|file| hint.ends_with(file)))
+}
+
+/// Whether the thread waits for work: by its frames, or, without names, because the innermost function of which anything is
+/// known is the runtime's own loop.
+fn is_parked(stack: &Stack<'_>) -> bool {
+    shows(stack, PARKED)
+        || (stack.raw.syscall.is_some()
+            && stack.innermost_hint().is_some_and(|frame| hints(frame, &IDLE_FILES) || is_mio(frame)))
+}
+
+fn is_mio(frame: &super::stacks::Named) -> bool {
+    frame.hinted().any(|hint| hint.starts_with("mio-"))
+}
+
+/// In an executable without names: whether a thread of the runtime is at work, and not waiting for it. What it works on
+/// cannot be told; a request is the first guess.
+pub(super) fn is_at_work(stack: &Stack<'_>) -> bool {
+    if !stack.is_nameless() || is_parked(stack) {
+        return false;
+    }
+    let polls = stack.raw.syscall.is_some_and(|(number, _)| syscalls::is_epoll(number));
+    let of_runtime = |frame| hints(frame, &WORKER_FILES) || hints(frame, &[POOL_FILE]);
+    !polls && (stack.frames.iter().any(of_runtime) || stack.raw.name.starts_with("tokio-r"))
+}
+
 /// The state of the runtime, if there is one. `stuck` tells of a thread whether it has not moved between the samples.
 pub(super) fn state(stacks: &[Stack<'_>], waits: &[Wait], stuck: impl Fn(usize) -> bool) -> Option<RuntimeState> {
     let workers: Vec<usize> = (0..stacks.len()).filter(|n| is_worker(&stacks[*n])).collect();
     if workers.is_empty() {
         return None;
     }
+    let polling = |stack: &Stack<'_>| stack.raw.syscall.is_some_and(|(number, _)| syscalls::is_epoll(number));
     let blocked = workers.iter().filter(|worker| {
+        let stack = &stacks[**worker];
         let waiting = waits.iter().any(|wait| wait.thread == **worker);
-        !shows(&stacks[**worker], PARKED) && stuck(**worker) && (waiting || stacks[**worker].raw.syscall.is_none())
+        let idle = is_parked(stack) || (stack.is_nameless() && polling(stack));
+        !idle && stuck(**worker) && (waiting || stack.raw.syscall.is_none())
     });
-    let polls =
-        |stack: &&Stack<'_>| stack.raw.syscall.is_some_and(|(number, _)| syscalls::is_epoll(number)) && is_tokio(stack);
+    let polls = |stack: &&Stack<'_>| polling(stack) && is_tokio(stack);
     let driver = stacks.iter().find(polls).or_else(|| stacks.iter().find(|stack| shows(stack, DRIVER)));
     Some(RuntimeState {
         workers: u32::try_from(workers.len()).unwrap_or(u32::MAX),
@@ -63,10 +107,18 @@ pub(super) fn state(stacks: &[Stack<'_>], waits: &[Wait], stuck: impl Fn(usize) 
     })
 }
 
-/// By its frames, or, where names are missing, by the name that tokio gives its threads.
+/// By its frames; where names are missing, by what its functions contain, or else by the name that tokio gives its threads.
 fn is_worker(stack: &Stack<'_>) -> bool {
-    let nameless = stack.frames.iter().filter(|f| !f.system).all(|f| f.physical().function.is_empty());
-    shows(stack, WORKER) || (nameless && stack.raw.name.starts_with("tokio-r"))
+    if shows(stack, WORKER) {
+        return true;
+    }
+    let known = stack.frames.iter().any(|frame| frame.hinted().any(|hint| hint.starts_with("tokio-")));
+    stack.is_nameless()
+        && if known {
+            stack.frames.iter().any(|frame| hints(frame, &WORKER_FILES))
+        } else {
+            stack.raw.name.starts_with("tokio-r")
+        }
 }
 
 fn is_tokio(stack: &Stack<'_>) -> bool {

@@ -5,7 +5,7 @@ use super::image::Images;
 use super::memory::{read_process, read_word};
 use super::proc::{self, Mapping, Task};
 use super::spin;
-use super::stop::Stopped;
+use super::stop::{self, Stopped};
 use super::{parking, syscalls};
 use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::{BTreeMap, HashMap};
@@ -49,21 +49,18 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
     let layout = images.layout(&modules, &mut gaps);
     let places = parking::places(pid, &layout, &mappings);
 
-    let stopped = Stopped::new(pid)?;
-    let begun = stopped.since;
-    let taken_us = monotonic_us();
     let mut room = MAX_STACKS;
     let mut threads = Vec::new();
     let mut started = HashMap::new();
-    for (tid, task) in stopped.threads() {
-        match stopped.registers(tid) {
-            Ok(registers) => {
-                started.insert(tid, task.started);
-                threads.push(copy(pid, tid, task, &registers, &mappings, &mut room));
-            }
-            Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
+    let stopped = Stopped::new(pid, |tid, task| match stop::registers(tid) {
+        Ok(registers) => {
+            started.insert(tid, task.started);
+            threads.push(copy(pid, tid, task, &registers, &mappings, &mut room));
         }
-    }
+        Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
+    })?;
+    let begun = stopped.since;
+    let taken_us = monotonic_us();
     let (parked, unknown) = parking::read(pid, &places);
     let mut words = lock_words(pid, &threads, &parked);
     for (tid, reason) in &stopped.missed {
@@ -81,6 +78,7 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
             "its table does not have the layout known here, or was being changed",
         ));
     }
+    threads.sort_by_key(|thread| thread.tid);
     history.account(pid, &mut threads, &started);
     let files = describe_files(pid, &threads);
     spin::record(pid, &threads, &mappings, &mut words);

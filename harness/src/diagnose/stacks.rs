@@ -1,6 +1,7 @@
 //! The stacks of a snapshot, unwound and named.
 
 use super::image::Layout;
+use super::locations::Hints;
 use super::memory::Memory;
 use super::rules;
 use super::symbolize::{self, Logical};
@@ -22,6 +23,8 @@ pub(super) struct Named {
     pub(super) names: Arc<[Logical]>,
     /// The file that holds its code.
     pub(super) module: String,
+    /// Of a function without a name: the source files whose code it contains.
+    pub(super) hints: Hints,
     /// Whether its code is the C library's, the loader's or the kernel's.
     pub(super) system: bool,
 }
@@ -31,6 +34,20 @@ impl Named {
     pub(super) fn physical(&self) -> &Logical {
         // `frames` promises that there is one.
         &self.names[self.names.len() - 1]
+    }
+
+    /// Whether nothing is known of it but where it lies.
+    pub(super) fn is_nameless(&self) -> bool {
+        !self.system && self.names.iter().all(|frame| frame.function.is_empty())
+    }
+
+    /// Of a function without a name: the source files whose code is in it, but for those of `std` and of locks, whose code
+    /// is in everything.
+    pub(super) fn hinted(&self) -> impl Iterator<Item = &str> {
+        const EVERYWHERE: [&str; 7] =
+            ["core/", "alloc/", "std/", "lock_api-", "parking_lot-", "parking_lot_core-", "hashbrown-"];
+        let everywhere = |file: &str| EVERYWHERE.iter().any(|krate| file.starts_with(krate));
+        self.hints.iter().map(|file| &**file).filter(move |file| !everywhere(file))
     }
 
     /// Whether nothing but lock code is in it.
@@ -48,6 +65,16 @@ impl Stack<'_> {
     /// Every logical frame, innermost first.
     pub(super) fn logical(&self) -> impl Iterator<Item = &Logical> {
         self.frames.iter().flat_map(|frame| frame.names.iter())
+    }
+
+    /// Whether no frame outside the C library has a name.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.frames.iter().all(|frame| frame.system || frame.is_nameless())
+    }
+
+    /// The innermost function without a name of which anything is known: what it contains code of.
+    pub(super) fn innermost_hint(&self) -> Option<&Named> {
+        self.frames.iter().find(|frame| frame.hinted().next().is_some())
     }
 
     /// The innermost frame that is the application's or a library's, not the runtime's nor lock code; with its function.
@@ -80,13 +107,20 @@ pub(super) fn build<'a>(threads: &'a [RawThread], layout: &Layout, memory: &Memo
 
 fn name(layout: &Layout, frame: Frame) -> Named {
     match layout.find(frame.lookup()) {
-        Some(module) => Named {
-            names: symbolize::frames(module, frame.lookup()),
-            module: module.name.clone(),
-            system: module.system,
+        Some(module) => {
+            let names = symbolize::frames(module, frame.lookup());
+            let nameless = !module.system && names.iter().all(|name| name.function.is_empty());
+            let place = frame.lookup().wrapping_sub(module.bias);
+            let hints = if nameless { module.image.locations.hints(&module.image, place) } else { Hints::default() };
+            Named { names, hints, module: module.name.clone(), system: module.system, frame }
+        }
+        None => Named {
+            names: Arc::new([Logical::default()]),
+            hints: Hints::default(),
+            module: String::new(),
+            system: false,
             frame,
         },
-        None => Named { names: Arc::new([Logical::default()]), module: String::new(), system: false, frame },
     }
 }
 
@@ -110,11 +144,16 @@ pub(super) fn present(stack: &Stack<'_>, layout: &Layout) -> Vec<StackFrame> {
     shown
 }
 
-/// `module+0xoffset`, for a frame without a name.
+/// `module+0xoffset`, for a frame without a name; with the source file whose code is in it, if only one is.
 fn place(frame: &Named, layout: &Layout) -> String {
-    match layout.find(frame.frame.lookup()) {
+    let at = match layout.find(frame.frame.lookup()) {
         Some(module) => format!("{}+{:#x}", module.name, frame.frame.pc.wrapping_sub(module.bias)),
         None => format!("{:#x}", frame.frame.pc),
+    };
+    let mut files = frame.hinted();
+    match (files.next(), files.next()) {
+        (Some(file), None) => format!("{at} (code of {file})"),
+        _ => at,
     }
 }
 

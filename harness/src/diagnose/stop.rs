@@ -9,26 +9,23 @@ use std::time::{Duration, Instant};
 
 /// A thread in an uninterruptible sleep does not stop; after this long it is left out.
 const STOP_BUDGET: Duration = Duration::from_millis(500);
+/// Any other thread stops as soon as it gets a processor; on a machine so busy that it gets none, it is left out after this.
+const PROCESSOR_BUDGET: Duration = Duration::from_secs(3);
+/// Questions after which the wait for one thread sleeps between them, and asks whether the thread is still there.
+const EAGER: u32 = 100;
 
 /// A process whose threads stand still. Dropping it resumes them.
 ///
 /// The kernel accepts requests only from the thread that attached, so it must stay on one thread; when that thread ends,
 /// by panic or by `SIGKILL`, the kernel detaches and resumes the target.
 pub(super) struct Stopped {
-    threads: BTreeMap<i32, Standing>,
+    /// By tid, the signal a thread was about to receive, to be handed over when it is let go; 0 for none.
+    threads: BTreeMap<i32, i32>,
     /// Threads that could not be stopped, and why.
     pub(super) missed: Vec<(i32, String)>,
     /// When the first thread was told to stop.
     pub(super) since: Instant,
     _not_send: std::marker::PhantomData<*const ()>,
-}
-
-/// One stopped thread.
-struct Standing {
-    /// What `/proc` said about it before the stop.
-    task: Task,
-    /// The signal it was about to receive, to be handed over when it is let go; 0 for none.
-    signal: i32,
 }
 
 /// `ptrace` for requests that take two plain numbers.
@@ -53,10 +50,14 @@ fn standing_signal(tid: i32) -> io::Result<i32> {
 
 impl Stopped {
     /// Stops every thread of `pid`. Threads started meanwhile are stopped too: the list is read until it holds nothing new.
-    pub(super) fn new(pid: i32) -> Result<Stopped, SampleError> {
+    ///
+    /// `stands` is called for each thread as soon as it stands, while others may still be on their way: what is read there
+    /// costs the target little, and may only be the thread's own.
+    pub(super) fn new(pid: i32, mut stands: impl FnMut(i32, &Task)) -> Result<Stopped, SampleError> {
         let since = Instant::now();
         let mut stopped =
             Stopped { threads: BTreeMap::new(), missed: Vec::new(), since, _not_send: std::marker::PhantomData };
+        let mut seized_any = false;
         loop {
             let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
             let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
@@ -69,7 +70,7 @@ impl Stopped {
             if stopped.threads.is_empty() {
                 stopped.since = Instant::now();
             }
-            let deadline = stopped.since + STOP_BUDGET;
+            let begun = Instant::now();
             let mut pending = Vec::new();
             for (tid, task) in tasks {
                 let seized =
@@ -80,65 +81,78 @@ impl Stopped {
                     Err(e) => stopped.missed.push((tid, e.to_string())),
                 }
             }
-            stopped.await_all(pending, deadline);
+            seized_any |= !pending.is_empty();
+            // One after the other: all have been told, so all are on their way while one is waited for.
+            for (tid, task) in pending {
+                match await_standing(pid, tid, begun) {
+                    Ok(signal) => {
+                        stands(tid, &task);
+                        stopped.threads.insert(tid, signal);
+                    }
+                    Err(reason) => stopped.missed.push((tid, reason)),
+                }
+            }
         }
-        if stopped.threads.is_empty() {
-            return Err(refusal(pid));
+        match (stopped.threads.is_empty(), seized_any) {
+            (false, _) => Ok(stopped),
+            (true, false) => Err(refusal(pid)),
+            (true, true) if proc::threads(pid).is_err() => Err(SampleError::NoSuchProcess { pid }),
+            (true, true) => {
+                let reason = stopped.missed.first().map(|(_, reason)| reason.clone()).unwrap_or_default();
+                Err(SampleError::Io { pid, what: "any thread".into(), reason })
+            }
         }
-        Ok(stopped)
     }
 
     fn knows(&self, tid: i32) -> bool {
         self.threads.contains_key(&tid) || self.missed.iter().any(|(missed, _)| *missed == tid)
     }
+}
 
-    fn await_all(&mut self, mut pending: Vec<(i32, Task)>, deadline: Instant) {
-        let mut rounds = 0u32;
-        while !pending.is_empty() {
-            pending.retain_mut(|(tid, task)| match standing_signal(*tid) {
-                Ok(signal) => {
-                    self.threads.insert(*tid, Standing { task: std::mem::take(task), signal });
-                    false
-                }
-                // "Not stopped yet" and "gone" are the same error: a vanished thread is dropped at the deadline, or as
-                // soon as signalling it fails.
-                // SAFETY: signal 0 only asks whether the thread exists.
-                Err(_) => unsafe { libc::syscall(libc::SYS_tkill, *tid, 0) == 0 },
-            });
-            if Instant::now() > deadline {
-                self.missed.extend(pending.drain(..).map(|(tid, task)| {
-                    (tid, format!("it did not stop within {} ms (state {})", STOP_BUDGET.as_millis(), task.state))
-                }));
-            }
-            rounds += 1;
-            // There is no event to block on that another waiter of this process could not take away.
-            if rounds > 100 {
-                std::thread::sleep(Duration::from_micros(50));
-            } else {
-                std::thread::yield_now();
+/// The registers of a stopped thread.
+pub(super) fn registers(tid: i32) -> io::Result<libc::user_regs_struct> {
+    // SAFETY: user_regs_struct is plain data for which all zeroes is a value.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as usize)?;
+    Ok(registers)
+}
+
+/// Waits until a thread that was told to stop stands; the signal it was about to receive, or why it does not stand.
+fn await_standing(pid: i32, tid: i32, begun: Instant) -> Result<i32, String> {
+    let mut rounds = 0u32;
+    loop {
+        if let Ok(signal) = standing_signal(tid) {
+            return Ok(signal);
+        }
+        rounds += 1;
+        // There is no event to block on that another waiter of this process could not take away.
+        if rounds <= EAGER {
+            std::thread::yield_now();
+            continue;
+        }
+        std::thread::sleep(Duration::from_micros(50));
+        // "Not stopped yet" and "gone" are the same error.
+        // SAFETY: signal 0 only asks whether the thread exists.
+        if unsafe { libc::syscall(libc::SYS_tkill, tid, 0) } != 0 {
+            return Err("it ended".into());
+        }
+        let waited = begun.elapsed();
+        if waited > STOP_BUDGET {
+            let state = proc::task(pid, tid).state;
+            if waited > PROCESSOR_BUDGET || matches!(state, 'D' | 'Z' | 'X') {
+                // It may have stopped between the two looks.
+                let last = standing_signal(tid);
+                return last.map_err(|_| format!("it did not stop within {} ms (state {state})", waited.as_millis()));
             }
         }
-    }
-
-    /// The stopped threads and what `/proc` said about them before the stop, ascending by tid.
-    pub(super) fn threads(&self) -> impl Iterator<Item = (i32, &Task)> {
-        self.threads.iter().map(|(tid, standing)| (*tid, &standing.task))
-    }
-
-    /// The registers of a stopped thread.
-    pub(super) fn registers(&self, tid: i32) -> io::Result<libc::user_regs_struct> {
-        // SAFETY: user_regs_struct is plain data for which all zeroes is a value.
-        let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
-        request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers) as usize)?;
-        Ok(registers)
     }
 }
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        for (tid, standing) in &self.threads {
+        for (tid, signal) in &self.threads {
             // A failure means that the thread was killed meanwhile: there is nothing left to resume.
-            let _ = request(libc::PTRACE_DETACH, *tid, 0, standing.signal as usize);
+            let _ = request(libc::PTRACE_DETACH, *tid, 0, *signal as usize);
         }
     }
 }
@@ -194,7 +208,7 @@ mod tests {
     #[test]
     #[ignore = "the killed process of the next test"]
     fn holds_its_target() {
-        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap()).unwrap();
+        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap(), |_, _| {}).unwrap();
         println!("\nholding");
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     }
@@ -221,7 +235,7 @@ mod tests {
     fn a_target_runs_on_when_the_sampling_thread_panics() {
         let (_sleeper, pid) = Sleeper::start();
         let seen = std::thread::spawn(move || {
-            let _stopped = Stopped::new(pid).unwrap();
+            let _stopped = Stopped::new(pid, |_, _| {}).unwrap();
             // The hook would print what is meant to happen here.
             std::panic::resume_unwind(Box::new(state(pid)));
         });
@@ -232,9 +246,9 @@ mod tests {
     #[test]
     fn one_tracer_at_a_time() {
         let (_sleeper, pid) = Sleeper::start();
-        let stopped = Stopped::new(pid).unwrap();
+        let stopped = Stopped::new(pid, |_, _| {}).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        let second = std::thread::spawn(move || Stopped::new(pid).err());
+        let second = std::thread::spawn(move || Stopped::new(pid, |_, _| {}).err());
         assert_eq!(second.join().unwrap(), Some(SampleError::Traced { pid, tracer: own }));
         drop(stopped);
         await_resumed(pid);

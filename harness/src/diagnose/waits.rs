@@ -5,7 +5,7 @@ use super::memory::Memory;
 use super::rules::{self, Pattern};
 use super::stacks::{self, Stack};
 use super::syscalls;
-use super::walk::{Lock, Walker};
+use super::walk::{Lock, Release, Walker};
 use crate::model::{Mode, Provenance, ResourceKind, Snapshot};
 use std::collections::HashMap;
 
@@ -33,6 +33,8 @@ pub(super) struct Wait {
     pub(super) provenance: Provenance,
     /// The first frame that is not lock code: the one that wants the lock.
     pub(super) acquirer: usize,
+    /// What that frame holds of the same lock already, where the walk through the acquisition tells; else its own walk does.
+    pub(super) beside: Option<Vec<Release>>,
     /// The writer owns the writer bit and waits for the readers to leave: it goes before all later comers.
     pub(super) queued: bool,
     pub(super) site: String,
@@ -71,6 +73,14 @@ const EVENTS: &[(Pattern, &str)] = &[
     (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, "unpark"),
     (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, "unpark"),
 ];
+
+/// Frames into which the guard of an acquisition is followed.
+pub(super) const CLIMBED: usize = 6;
+
+/// `std::sync::RwLock`'s word: who holds it, and who sleeps.
+const STD_HOLDERS: u64 = 0x3fff_ffff;
+const STD_READERS_WAITING: u64 = 1 << 30;
+const STD_WRITERS_WAITING: u64 = 1 << 31;
 
 /// Reads the waits of all threads.
 pub(super) fn find(snapshot: &Snapshot, stacks: &[Stack<'_>], memory: &Memory<'_>, walker: &Walker<'_>) -> Vec<Wait> {
@@ -116,7 +126,7 @@ impl Finder<'_> {
             8 => (ResourceKind::ParkingLotRwLock, Mode::Write),
             20 => (ResourceKind::ParkingLotRwLock, Mode::Upgradable),
             // A condition variable parks with the same token; a lock's thread is inside the lock's code.
-            0 if !inside(stack, "ondvar") => {
+            0 if !inside(stack, "ondvar") && self.touches_mutex(stack, lock, key) => {
                 // A writer that drains readers, or upgrades, parks on the lock's address + 1 without a token.
                 if key & 1 == 1 {
                     (ResourceKind::ParkingLotRwLock, Mode::Write)
@@ -150,13 +160,16 @@ impl Finder<'_> {
         }
         if at("rwlock", "write_contended") {
             let lock = Lock { address: address.wrapping_sub(4), kind: ResourceKind::StdRwLock };
-            const WRITERS_WAITING: u64 = 1 << 31;
-            let queued = self.memory.word(lock.address).is_some_and(|word| word & WRITERS_WAITING != 0);
+            let queued = self.writers_wait(lock);
             return self.lock(thread, stack, lock, Mode::Write, queued);
         }
         if self.is_nameless_mutex(stack, address) {
             let lock = Lock { address, kind: ResourceKind::StdMutex };
             return self.lock(thread, stack, lock, Mode::Exclusive, false);
+        }
+        if let Some((lock, mode)) = self.nameless_rwlock(stack, address) {
+            let queued = mode == Mode::Write && self.writers_wait(lock);
+            return self.lock(thread, stack, lock, mode, queued);
         }
         self.event(thread, stack, address)
     }
@@ -173,8 +186,49 @@ impl Finder<'_> {
             })
     }
 
+    /// Whether threads wait for WRITE of a `std::sync::RwLock`.
+    fn writers_wait(&self, lock: Lock) -> bool {
+        self.memory.word(lock.address).is_some_and(|word| word & STD_WRITERS_WAITING != 0)
+    }
+
+    /// In an executable without symbols: the code that waits goes on to give back a `std::sync::RwLock` at this address, on
+    /// which readers sleep, or four bytes before it, where writers sleep on a word of their own. The lock's word must agree.
+    fn nameless_rwlock(&self, stack: &Stack<'_>, address: u64) -> Option<(Lock, Mode)> {
+        let own: Vec<_> = stack.frames.iter().filter(|frame| !frame.system).take(4).collect();
+        if !own.first()?.is_nameless() {
+            return None;
+        }
+        let candidates =
+            [(address, Mode::Read, STD_READERS_WAITING), (address.wrapping_sub(4), Mode::Write, STD_WRITERS_WAITING)];
+        candidates.into_iter().find_map(|(address, mode, waiting)| {
+            let lock = Lock { address, kind: ResourceKind::StdRwLock };
+            let word = self.memory.word(address).filter(|_| address.is_multiple_of(4))?;
+            if word & waiting == 0 || word & STD_HOLDERS == 0 {
+                return None;
+            }
+            let gives_back = own.iter().any(|frame| {
+                let outlook = self.walker.outlook(&frame.frame, lock, &[]);
+                outlook.locks_first || outlook.held.iter().any(|release| release.mode == mode)
+            });
+            gives_back.then_some((lock, mode))
+        })
+    }
+
+    /// Without names a condition variable's wait looks like a mutex's: only the latter goes on to give the mutex back.
+    fn touches_mutex(&self, stack: &Stack<'_>, lock: u64, key: u64) -> bool {
+        let own: Vec<_> = stack.frames.iter().filter(|frame| !frame.system).take(4).collect();
+        if key & 1 == 1 || !own.first().is_some_and(|frame| frame.is_nameless()) {
+            return true;
+        }
+        let lock = Lock { address: lock, kind: ResourceKind::ParkingLotMutex };
+        own.iter().any(|frame| {
+            let outlook = self.walker.outlook(&frame.frame, lock, &[]);
+            outlook.locks_first || !outlook.held.is_empty()
+        })
+    }
+
     fn lock(&self, thread: usize, stack: &Stack<'_>, lock: Lock, mode: Mode, queued: bool) -> Wait {
-        let acquirer = self.acquirer(stack, lock, mode);
+        let (acquirer, beside) = self.acquirer(stack, lock, mode);
         let site = stack.frames.get(acquirer).map(|frame| stacks::site(frame, frame.user(), self.layout));
         Wait {
             thread,
@@ -183,28 +237,33 @@ impl Finder<'_> {
             mode,
             provenance: Provenance::Read,
             acquirer,
+            beside,
             queued,
             site: site.unwrap_or_default(),
             name: String::new(),
         }
     }
 
-    /// The innermost frame that is not part of the lock.
-    fn acquirer(&self, stack: &Stack<'_>, lock: Lock, mode: Mode) -> usize {
-        let mut nameless = false;
-        for (index, frame) in stack.frames.iter().enumerate() {
-            if frame.physical().function.is_empty() && !frame.system {
-                nameless = true;
-                // Without names: lock code takes the lock or loops, the acquirer goes on to release it.
-                let outlook = self.walker.outlook(&frame.frame, lock, &[]);
-                if outlook.held.iter().any(|release| release.mode == mode) {
-                    return index;
-                }
-            } else if !frame.is_lock_code() {
-                return index;
-            }
+    /// The innermost frame that is not part of the lock, and what it holds of the lock besides, if that is known.
+    fn acquirer(&self, stack: &Stack<'_>, lock: Lock, mode: Mode) -> (usize, Option<Vec<Release>>) {
+        let frames = &stack.frames;
+        let Some(first) = frames.iter().position(|frame| !frame.is_lock_code() || frame.is_nameless()) else {
+            return (0, None);
+        };
+        if !frames[first].is_nameless() {
+            return (first, None);
         }
-        if nameless { 1.min(stack.frames.len().saturating_sub(1)) } else { 0 }
+        // Without names: the lock was wanted by the function that goes on to give it back.
+        let climbed: Vec<_> = frames[first..].iter().take(CLIMBED).map(|frame| &frame.frame).collect();
+        let outlook = self.walker.climb(&climbed, lock, &[], 0);
+        if let Some(level) = outlook.released {
+            return (first + level, Some(outlook.held));
+        }
+        let gives_back = frames.iter().enumerate().skip(first).find(|(_, frame)| {
+            let outlook = || self.walker.outlook(&frame.frame, lock, &[]);
+            frame.is_nameless() && outlook().held.iter().any(|release| release.mode == mode)
+        });
+        (gives_back.map_or((first + 1).min(frames.len() - 1), |(index, _)| index), None)
     }
 
     /// A futex that is no lock.
@@ -213,6 +272,11 @@ impl Finder<'_> {
         let end = stack.application().map_or(stack.frames.len(), |(index, _)| index + 1);
         let frames = || stack.frames[..end].iter().flat_map(|frame| frame.names.iter());
         let rule = EVENTS.iter().find(|(pattern, _)| frames().any(|f| rules::any(&[*pattern], f)));
+        // Without names, what the functions contain code of says it, if it says anything.
+        let rule = rule.or_else(|| {
+            let hint = stack.innermost_hint()?;
+            EVENTS.iter().find(|(pattern, _)| hint.hinted().any(|file| rules::hints(&[*pattern], file)))
+        });
         let (kind, what) = rule.map_or((ResourceKind::Unknown, "a futex"), |(_, what)| (ResourceKind::Channel, *what));
         let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
         self.named(
@@ -268,7 +332,7 @@ impl Finder<'_> {
             Some(_) => format!("{what} in {site}"),
             None => what,
         };
-        Wait { thread, key, kind, mode: Mode::Event, provenance, acquirer, queued: false, site, name }
+        Wait { thread, key, kind, mode: Mode::Event, provenance, acquirer, beside: None, queued: false, site, name }
     }
 }
 

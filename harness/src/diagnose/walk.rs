@@ -53,6 +53,8 @@ pub(super) struct Outlook {
     pub(super) consumes: bool,
     /// Whether some path takes the lock before anything else.
     pub(super) locks_first: bool,
+    /// Of a walk that climbs: how many frames above the first the lock that is being acquired is given back.
+    pub(super) released: Option<usize>,
 }
 
 /// Walks frames; shares its budget among all walks of one explanation.
@@ -85,11 +87,25 @@ struct Path {
     /// How many of `open` were being acquired when the walk began.
     pending: usize,
     last: Last,
+    /// How many frames were climbed.
+    level: usize,
 }
 
 impl Walker<'_> {
     /// What lies ahead of `frame` for `lock`; `pending`: the modes in which a deeper frame is acquiring it just now.
     pub(super) fn outlook(&self, frame: &Frame, lock: Lock, pending: &[Mode]) -> Outlook {
+        self.search(&[frame], lock, pending, 0)
+    }
+
+    /// Walks from the first frame, in which the lock is being acquired, up into its callers until it is given back: where a
+    /// guard is returned to callers, only following it there tells it from the guards that they hold already. The first
+    /// `inner` frames are the lock's own code, and what they do to it is this one acquisition.
+    pub(super) fn climb(&self, frames: &[&Frame], lock: Lock, pending: &[Mode], inner: usize) -> Outlook {
+        if frames.is_empty() { Outlook::default() } else { self.search(frames, lock, pending, inner) }
+    }
+
+    fn search(&self, frames: &[&Frame], lock: Lock, pending: &[Mode], inner: usize) -> Outlook {
+        let frame = frames[0];
         let mut registers = frame.registers;
         if frame.returns {
             // The callee has not returned yet: only what it must preserve is known to be what it will be then.
@@ -110,10 +126,13 @@ impl Walker<'_> {
             held: Vec::new(),
             pending: pending.len(),
             last: Last::Nothing,
+            level: 0,
         };
         let mut search = Search {
             walker: self,
             lock,
+            frames,
+            inner,
             visits: HashMap::new(),
             paths: vec![start],
             outlook: Outlook::default(),
@@ -137,7 +156,11 @@ impl Walker<'_> {
 struct Search<'a, 'b> {
     walker: &'a Walker<'b>,
     lock: Lock,
-    visits: HashMap<(u64, usize, usize, usize), u8>,
+    /// The frame of the walk, then those that it may climb.
+    frames: &'a [&'a Frame],
+    /// How many of them are code of the lock.
+    inner: usize,
+    visits: HashMap<(u64, usize, usize, usize, usize), u8>,
     paths: Vec<Path>,
     outlook: Outlook,
     factory: InstructionInfoFactory,
@@ -178,7 +201,7 @@ impl Search<'_, '_> {
     }
 
     fn step(&mut self, path: &mut Path) -> Next {
-        let key = (path.pc, path.open.len(), path.held.len(), path.returns.len());
+        let key = (path.pc, path.open.len(), path.held.len(), path.returns.len(), path.level);
         let visits = self.visits.entry(key).or_insert(0);
         *visits += 1;
         if *visits > MAX_VISITS || path.machine.is_full() || path.pc < path.bounds.0 || path.pc >= path.bounds.1 {
@@ -251,6 +274,9 @@ impl Search<'_, '_> {
 
     /// Notes an operation on the lock. `slow`: it is the slow path of an operation that may have been seen already.
     fn apply(&mut self, path: &mut Path, op: Op, slow: bool) -> Next {
+        if path.level < self.inner && path.pending > 0 && matches!(op, Op::Lock(_) | Op::Unlock(_)) {
+            return Next::Go;
+        }
         match op {
             Op::Neutral => Next::Go,
             Op::Unknown => Next::End,
@@ -268,7 +294,12 @@ impl Search<'_, '_> {
                 Next::Go
             }
             Op::Unlock(_) if slow && path.last == Last::Unlocked => Next::Go,
-            Op::Unlock(mode) | Op::Convert(mode) => {
+            // The guard that is followed upwards lives on in another mode.
+            Op::Convert(mode, to) if self.frames.len() > 1 && path.open.contains(&mode) => {
+                path.open.iter_mut().rev().filter(|open| **open == mode).take(1).for_each(|open| *open = to);
+                Next::Go
+            }
+            Op::Unlock(mode) | Op::Convert(mode, _) => {
                 path.last = Last::Unlocked;
                 match path.open.iter().rposition(|open| *open == mode) {
                     Some(index) => {
@@ -277,12 +308,16 @@ impl Search<'_, '_> {
                             self.outlook.consumes = true;
                         }
                         path.open.remove(index);
+                        if path.open.is_empty() && self.frames.len() > 1 {
+                            let level = self.outlook.released.map_or(path.level, |least| least.min(path.level));
+                            self.outlook.released = Some(level);
+                        }
                     }
                     // The same place again, in a loop, is not a second guard.
                     None if path.held.iter().any(|release| release.pc == path.pc) => {}
                     None => path.held.push(Release { mode, pc: path.pc }),
                 }
-                if matches!(op, Op::Convert(_)) { Next::End } else { Next::Go }
+                if matches!(op, Op::Convert(..)) { Next::End } else { Next::Go }
             }
         }
     }
@@ -308,11 +343,24 @@ impl Search<'_, '_> {
     }
 
     fn leave(&mut self, path: &mut Path) -> Next {
-        let Some(back) = path.returns.pop() else { return Next::End };
+        let Some(back) = path.returns.pop() else { return self.climbs(path) };
         let sp = path.machine.register(RSP).map(|sp| sp.wrapping_add(8));
         path.machine.set_register(RSP, sp);
         path.pc = back;
         path.bounds = self.walker.bounds(back.wrapping_sub(1));
+        Next::Go
+    }
+
+    /// Returns from the frame of the walk to its caller's, while the lock that is being acquired is not given back.
+    fn climbs(&self, path: &mut Path) -> Next {
+        let Some(frame) = self.frames.get(path.level + 1).filter(|_| !path.open.is_empty()) else { return Next::End };
+        for number in CALLEE_SAVED {
+            path.machine.set_register(number, frame.registers[number]);
+        }
+        path.machine.set_register(RSP, Some(frame.sp));
+        path.pc = frame.pc;
+        path.bounds = self.walker.bounds(frame.lookup());
+        path.level += 1;
         Next::Go
     }
 
@@ -356,6 +404,9 @@ impl Search<'_, '_> {
                 return Invoked::Skipped;
             }
             _ => {}
+        }
+        if !module.system && module.image.never_returns(target.wrapping_sub(module.bias)) {
+            return Invoked::Ended;
         }
         if module.system || path.returns.len() > MAX_DEPTH || !self.concerns(path, module) {
             return Invoked::Skipped;

@@ -196,7 +196,6 @@ fn the_official_clients_registry_behind_a_std_rwlock() {
 }
 
 #[test]
-#[cfg_attr(debug_assertions, ignore = "the walk does not follow the moves of unoptimised code yet")]
 fn the_official_clients_family_asked_twice_in_one_expression() {
     const FAMILY: &str = "parking_lot::RwLock metrics of a prometheus_client Family";
     expect(

@@ -64,6 +64,11 @@ impl Target {
         lines.into_iter().find_map(|line| line.strip_prefix(prefix).map(str::to_owned)).expect("the target ended early")
     }
 
+    /// Writes to its input and ends that.
+    pub(crate) fn tell(&mut self, text: &str) {
+        self.child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    }
+
     pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).unwrap()
     }

@@ -36,12 +36,12 @@
 
 use super::register_under_app_lock;
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::locks::parking_lot::Mutex;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics};
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Command, Drive, Outcome, Release};
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -35,11 +35,11 @@ use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
 use crate::lesson::{Cell, Lesson, Setting};
+use crate::locks::parking_lot::Mutex;
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Command, Drive, Outcome, Release};
-use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// Gauges of peers that left since the last scrape.
