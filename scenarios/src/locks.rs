@@ -3,7 +3,10 @@
 //! Two versions in one process are two tables of parked threads; a cycle across them is invisible to `parking_lot`'s own
 //! detector.
 
-#[cfg(not(feature = "parking-lot-0-13"))]
-pub(crate) use parking_lot;
-#[cfg(feature = "parking-lot-0-13")]
-pub(crate) use parking_lot_0_13 as parking_lot;
+/// The chosen version.
+pub(crate) mod parking_lot {
+    #[cfg(not(feature = "parking-lot-0-13"))]
+    pub(crate) use ::parking_lot::*;
+    #[cfg(feature = "parking-lot-0-13")]
+    pub(crate) use parking_lot_0_13::*;
+}
