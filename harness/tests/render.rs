@@ -64,6 +64,18 @@ fn diagnosis_views_are_as_committed() {
 }
 
 #[test]
+fn model_views_are_as_committed() {
+    let checks = fixture::models::checks();
+    golden("models.txt", &terminal::models(&checks, &TerminalOptions::default()));
+    for check in &checks {
+        if let Some(trace) = &check.counterexample {
+            golden(&format!("model.{}.txt", check.name), &trace.to_string());
+            golden(&format!("model.{}.svg", check.name), &svg::interleaving(trace));
+        }
+    }
+}
+
+#[test]
 fn hostile_views_are_as_committed() {
     let report = fixture::hostile::report();
     golden("hostile.80.txt", &terminal::render(&report, &NARROW));
@@ -86,6 +98,7 @@ fn an_empty_report_has_every_view() {
     report.variants.clear();
     report.findings.clear();
     report.models.clear();
+    report.reality.clear();
     report.summary = gatherlock::model::Summary::default();
     assert!(terminal::render(&report, &NARROW).contains("no case was selected"));
     assert!(html::render(&report).contains("No case was judged"));

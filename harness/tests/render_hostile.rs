@@ -53,6 +53,12 @@ fn a_terminal_shows_text_and_nothing_else() {
         nothing_hidden("diagnosis", &terminal::diagnosis(found, &options));
         assert!(terminal::diagnosis(found, &TerminalOptions { unicode: false, ..options }).is_ascii());
     }
+    let models = terminal::models(&report.models, &options);
+    nothing_hidden("models", &models);
+    for trace in report.models.iter().filter_map(|model| model.counterexample.as_ref()) {
+        nothing_hidden("counterexample", &terminal::counterexample(trace, &options));
+        assert!(terminal::counterexample(trace, &TerminalOptions { unicode: false, ..options }).is_ascii());
+    }
     assert!(plain.contains("characters)"), "what was cut is said");
     assert!(plain.len() < MIB, "{} bytes", plain.len());
 }
@@ -62,7 +68,7 @@ const ELEMENTS: &str = "!DOCTYPE html head meta link title style body header mai
     strong small h1 h2 h3 h4 h5 ul ol li dl dt dd table thead tbody tr th td a code pre blockquote figure details summary input label \
     br svg desc g rect path line text";
 const ATTRIBUTES: &str = "lang charset http-equiv content name rel href class id title scope colspan value type checked for style \
-    aria-hidden aria-label open xmlns viewBox width height role x y x1 x2 y1 y2 rx d text-anchor html";
+    aria-hidden aria-label open start xmlns viewBox width height role x y x1 x2 y1 y2 rx d text-anchor html";
 const VOID: &str = "!DOCTYPE meta link input br";
 
 /// Reads `text` tag by tag: every `<` opens a known element with known, quoted attributes, and every element is closed.
@@ -153,6 +159,12 @@ fn pictures_are_well_formed() {
         check_markup("graph", &picture);
         nothing_hidden("graph", &picture);
         assert!(picture.len() < 256 << 10, "{} bytes", picture.len());
+    }
+    for trace in report.models.iter().filter_map(|model| model.counterexample.as_ref()) {
+        let picture = svg::interleaving(trace);
+        well_formed("interleaving", &picture);
+        check_markup("interleaving", &picture);
+        nothing_hidden("interleaving", &picture);
     }
     for entries in timelines(&report) {
         let picture = svg::timeline(entries);

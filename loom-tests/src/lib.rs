@@ -8,7 +8,7 @@
 //! * [`explore`]: runs a body under an engine and says what it found, and how strong that is.
 //! * [`counterexample`]: the failing interleaving as numbered steps, who holds, who waits, and a string that replays it.
 //! * [`signature`]: what an expected deadlock must look like; "it panicked" is never enough.
-//! * [`reality`]: which live scenario is modelled, which is not and why, and what would contradict what.
+//! * [`reality`]: which live scenario is modelled, which is not and why, and what the models show together.
 //! * [`models`]: the mistakes of the catalogue and their controls, on `prometheus` 0.13.4 and 0.14.0.
 //!
 //! What is outside every model: time, sockets, signals, async runtimes, a thread that is frozen from outside. That is the
@@ -33,12 +33,14 @@
 //! ```
 
 pub mod behaviour;
+pub mod checker;
 pub mod counterexample;
 pub mod explore;
 pub mod models;
 pub mod reality;
 pub mod replay;
 pub mod report;
+pub mod select;
 pub mod signature;
 mod waits;
 

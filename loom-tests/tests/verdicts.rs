@@ -15,7 +15,7 @@ const EXECUTIONS: [(&str, u64, Option<u64>); 32] = [
     ("app-lock-retaken", 1, Some(1)),
     ("guard-in-expression", 1, Some(1)),
     ("signal-handler-updates", 1, Some(1)),
-    ("register-under-app-lock[lock=parking_lot]", 9, Some(10)),
+    ("register-under-app-lock[lock=parking-lot]", 9, Some(10)),
     ("register-under-app-lock[lock=std]", 9, Some(10)),
     ("register-under-app-lock[worker=gathers]", 21, Some(31)),
     ("register-under-app-lock[worker=gathers,writer=queued]", 383, Some(1793)),
@@ -158,7 +158,7 @@ fn how_many_preemptions_a_deadlock_needs() {
     };
     assert_eq!(needs("register-in-collect"), Some(0), "one thread needs none");
     assert_eq!(needs("gather-in-collect"), Some(1));
-    assert_eq!(needs("register-under-app-lock[lock=parking_lot]"), Some(1));
+    assert_eq!(needs("register-under-app-lock[lock=parking-lot]"), Some(1));
     assert_eq!(needs("register-under-app-lock[worker=gathers,writer=queued]"), Some(2));
     assert_eq!(needs("three-party-cycle"), Some(2));
 }

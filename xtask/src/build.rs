@@ -36,6 +36,10 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
             Binary::Scenarios => run.arg("--catalogue").arg(find(&executables, "gatherlock-scenarios")?),
         };
     }
+    let wants_models = verb == "list" || (verb == "repro" && args.iter().any(|arg| arg == "--models"));
+    if wants_models && !args.iter().any(|arg| arg == "--checker" || arg.starts_with("--checker=")) {
+        run.arg("--checker").arg(crate::model::checker()?);
+    }
     run.args(args);
     run.env("GATHERLOCK_INVOKED_AS", "cargo xtask").env("GATHERLOCK_COMMIT", commit());
     if verb == "repro" && !args.iter().any(|arg| arg == "--out" || arg.starts_with("--out=")) {
@@ -83,6 +87,12 @@ fn commit() -> String {
 pub(crate) fn status(mut command: Command) -> Result<ExitCode, String> {
     let status = command.status().map_err(|error| format!("cannot run {:?}: {error}", command.get_program()))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::from(2), ExitCode::from))
+}
+
+/// Runs a `cargo build --message-format json-render-diagnostics` and returns the executable of that name.
+pub(crate) fn built(build: Command, name: &str) -> Result<PathBuf, String> {
+    let stem = |path: &PathBuf| path.file_stem().is_some_and(|stem| stem == name);
+    executables(build)?.into_iter().find(stem).ok_or_else(|| format!("cargo built no executable `{name}`"))
 }
 
 /// Runs a `cargo build --message-format json-render-diagnostics` and returns the executables it names.

@@ -36,7 +36,7 @@ fn repro() -> Result<ExitCode, String> {
     {
         return Err(format!("cannot remove {}: {error}", path.display()));
     }
-    let code = run_gatherlock("repro", &[], &[Binary::Scenarios])?;
+    let code = run_gatherlock("repro", &["--models".to_string()], &[Binary::Scenarios])?;
     if code != ExitCode::from(2) {
         return Ok(code);
     }

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod ci;
 mod matrix;
+mod model;
 mod schema;
 mod tidy;
 
@@ -13,8 +14,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask VERB [ARGS]
 
-  repro [GLOB…]       run the catalogue and leave a report in reports/latest/
-  list                show scenarios, variants and cases
+  repro [GLOB…]       run the catalogue and leave a report in reports/latest/; --models puts the model checks beside it
+  list                show scenarios, variants and cases, and what is modelled
+  model [NAME|GLOB…]  check the published prometheus crate, every schedule, under loom and shuttle
   diagnose            say why a live endpoint or process hangs (--url, --pid)
   report FILE…        render a report again, without running anything
   diagnose-matrix     diagnose the catalogue's hangs in eight builds, and score that
@@ -23,7 +25,7 @@ cargo xtask VERB [ARGS]
   bench [NAME]        run the benchmarks
   schema              write reports/schema/ from the types
 
-`cargo xtask VERB --help` shows the arguments of repro, list, diagnose, report and diagnose-matrix.
+`cargo xtask VERB --help` shows the arguments of repro, list, model, diagnose, report and diagnose-matrix.
 Exit codes: 0 held, 1 violated or vanished, 2 could not judge.";
 
 fn main() -> ExitCode {
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "repro" | "list" => build::run_gatherlock(&verb, &rest, &[Binary::Scenarios]),
         "report" | "diagnose" => build::run_gatherlock(&verb, &rest, &[]),
         "diagnose-matrix" => matrix::run(&rest),
+        "model" => model::run(&rest),
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "bench" => bench::run(&rest),

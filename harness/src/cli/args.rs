@@ -35,6 +35,12 @@ pub(super) struct ReproArgs {
     /// A catalogue executable; may be given several times.
     #[arg(long, value_name = "BIN")]
     pub(super) catalogue: Vec<PathBuf>,
+    /// Check the models of the same mechanisms too, after the trials; their proofs stand beside them in the report.
+    #[arg(long)]
+    pub(super) models: bool,
+    /// The model checker's executable, for --models.
+    #[arg(long, value_name = "BIN")]
+    pub(super) checker: Option<PathBuf>,
     /// Trials of each case.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) trials: u32,
@@ -152,6 +158,9 @@ pub(super) struct ListArgs {
     /// A catalogue executable; may be given several times.
     #[arg(long, value_name = "BIN")]
     pub(super) catalogue: Vec<PathBuf>,
+    /// A model checker's executable: says of each scenario whether it is modelled.
+    #[arg(long, value_name = "BIN")]
+    pub(super) checker: Option<PathBuf>,
     /// What stdout gets.
     #[arg(long, value_enum, default_value_t = StdoutFormat::Text)]
     pub(super) format: StdoutFormat,

@@ -2,8 +2,9 @@
 
 use super::args::{ListArgs, StdoutFormat};
 use crate::gate::CATALOGUE_LIMIT;
-use crate::model::{Catalogue, Expectation, Expected};
-use crate::runner::{Registry, catalogue};
+use crate::model::{Catalogue, Checker, Expectation, Expected, model_scenario};
+use crate::runner::{Registry, catalogue, checker};
+use std::collections::BTreeSet;
 
 /// Prints the catalogues.
 pub(super) fn run(args: &ListArgs) -> Result<u8, String> {
@@ -21,13 +22,20 @@ pub(super) fn run(args: &ListArgs) -> Result<u8, String> {
             let json = serde_json::to_string_pretty(&catalogues).map_err(|error| error.to_string())?;
             println!("{json}");
         }
-        StdoutFormat::Text => catalogues.iter().for_each(|catalogue| print!("{}", text(catalogue))),
+        StdoutFormat::Text => {
+            let checker = args.checker.as_ref().map(|exe| checker::list(exe, CATALOGUE_LIMIT, &registry));
+            let checker = checker.transpose().map_err(|error| error.to_string())?;
+            catalogues.iter().for_each(|catalogue| print!("{}", text(catalogue, checker.as_ref())));
+            if let Some(checker) = &checker {
+                print!("{}", coverage(&catalogues, checker));
+            }
+        }
     }
     Ok(0)
 }
 
 /// Scenarios by family, each with its cases and what they are expected to show.
-fn text(catalogue: &Catalogue) -> String {
+fn text(catalogue: &Catalogue, checker: Option<&Checker>) -> String {
     let mut out = format!("{} {}\n", catalogue.name, catalogue.version);
     let mut family = "";
     for scenario in &catalogue.scenarios {
@@ -36,6 +44,9 @@ fn text(catalogue: &Catalogue) -> String {
             out.push_str(&format!("\n{family}\n"));
         }
         out.push_str(&format!("\n  {}  {}\n", scenario.id, scenario.title));
+        if let Some(checker) = checker {
+            out.push_str(&format!("    {}\n", covered(&scenario.id, checker)));
+        }
         for case in catalogue.cases.iter().filter(|case| case.id.scenario == scenario.id) {
             let says = match (&case.skip, &case.expectation) {
                 (Some(reason), _) => format!("skip: {reason}"),
@@ -50,6 +61,38 @@ fn text(catalogue: &Catalogue) -> String {
         let fix = variant.fix.as_ref().map(|fix| format!(" ({fix})")).unwrap_or_default();
         out.push_str(&format!("  {:<16} {}{fix}\n", variant.id, variant.title));
     }
+    out
+}
+
+/// Whether a live scenario is modelled too.
+fn covered(scenario: &str, checker: &Checker) -> String {
+    let models = checker.models_of(scenario).count();
+    match (models, checker.outside(scenario)) {
+        (0, Some(why)) => format!("live; outside the model: {why}"),
+        (0, None) => "live; not modelled, and not listed as outside the model".to_string(),
+        (1, _) => "live and modelled".to_string(),
+        (n, _) => format!("live and modelled: {n} models"),
+    }
+}
+
+/// Mechanisms that are modelled only, and how many are covered how.
+fn coverage(catalogues: &[Catalogue], checker: &Checker) -> String {
+    let live =
+        |id: &str| catalogues.iter().flat_map(|catalogue| &catalogue.scenarios).any(|scenario| scenario.id == id);
+    let modelled: BTreeSet<&str> = checker.models.iter().map(|model| model_scenario(&model.name)).collect();
+    let (both, alone): (Vec<&str>, Vec<&str>) = modelled.into_iter().partition(|id| live(id));
+    let scenarios = catalogues.iter().map(|catalogue| catalogue.scenarios.len()).sum::<usize>();
+    let mut out = String::from("\nmodelled only\n");
+    for id in &alone {
+        let lesson = checker.models_of(id).next().map(|model| model.lesson.as_str()).unwrap_or_default();
+        out.push_str(&format!("  {id}  {lesson}\n"));
+    }
+    out.push_str(&format!(
+        "\n{} mechanisms live and modelled, {} live only, {} modelled only\n",
+        both.len(),
+        scenarios - both.len(),
+        alone.len()
+    ));
     out
 }
 

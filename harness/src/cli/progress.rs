@@ -1,7 +1,7 @@
 //! Progress on stderr: a bar with the running cases on a terminal, a plain line for each ended trial in a log.
 
 use crate::gate::{Observer, RunEvent};
-use crate::model::{CaseId, TrialReport, Verdict};
+use crate::model::{CaseId, ModelReport, TrialReport, Verdict};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -19,6 +19,8 @@ struct State {
     trials: usize,
     ended: usize,
     running: BTreeMap<CaseId, usize>,
+    /// Model checks that have ended, and how many there will be.
+    checks: (u64, u64),
 }
 
 impl State {
@@ -82,22 +84,56 @@ impl Observer for Progress {
                 state.stopped(case);
                 self.line(&format!("set aside, to be run again alone: {case}: {reason}"));
             }
+            RunEvent::Checking { checks } => {
+                state.checks = (0, *checks);
+                if let Some(bar) = &self.bar {
+                    bar.set_length(state.trials as u64 + checks);
+                }
+                self.line(&format!("{checks} checks of the models"));
+            }
+            RunEvent::Checked { report } => {
+                state.checks.0 += 1;
+                if self.bar.is_none() || report.verdict != Verdict::Held {
+                    self.line(&checked(&state, report));
+                }
+            }
             RunEvent::Problem { what } => self.line(&format!("problem: {what}")),
         }
         if let Some(bar) = &self.bar {
-            bar.set_position(state.ended as u64);
+            bar.set_position(state.ended as u64 + state.checks.0);
             let names: Vec<String> = state.running.keys().map(ToString::to_string).collect();
             bar.set_message(names.join("  "));
         }
     }
 }
 
-fn ended(state: &State, case: &CaseId, trial: &TrialReport, verdict: Verdict) -> String {
-    let sign = match verdict {
+fn sign(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Held => "ok",
         Verdict::Inconclusive => "??",
         Verdict::Vanished | Verdict::Violated => "!!",
-    };
+    }
+}
+
+fn checked(state: &State, report: &ModelReport) -> String {
+    let (done, of) = state.checks;
+    let width = of.to_string().len();
+    let mut line = format!(
+        "[{done:>width$}/{of}] {} {:<11} {} under {} on {}",
+        sign(report.verdict),
+        report.outcome,
+        report.name,
+        report.engine,
+        report.crate_version
+    );
+    if let Some(why) = &report.why {
+        line.push_str(&format!("  {}: {why}", report.verdict));
+    }
+    line
+}
+
+fn ended(state: &State, case: &CaseId, trial: &TrialReport, verdict: Verdict) -> String {
+    let sign = sign(verdict);
     let width = state.trials.to_string().len();
     let outcome = trial.outcome.map_or("void", |outcome| outcome.word());
     let mut line = format!("[{:>width$}/{}] {sign} {outcome:<11} {case}", state.ended, state.trials);

@@ -19,6 +19,10 @@ const INVOKED_AS: &str = "GATHERLOCK_INVOKED_AS";
 
 /// Runs, prints the report, writes its files and returns the exit code.
 pub(super) fn run(args: &ReproArgs) -> Result<u8, String> {
+    if args.models && args.checker.is_none() {
+        let how = "in a checkout, `cargo xtask repro --models` builds and passes its own";
+        return Err(format!("no model checker: give one with --checker BIN ({how})"));
+    }
     let options = options(args);
     let registry = Registry::new();
     catch_signals(&registry)?;
@@ -85,6 +89,7 @@ fn options(args: &ReproArgs) -> ReproOptions {
     );
     ReproOptions {
         catalogues: args.catalogue.clone(),
+        checker: args.checker.clone().filter(|_| args.models),
         globs: args.globs.clone(),
         trials: args.trials,
         only_trial: args.only_trial,
@@ -105,8 +110,8 @@ fn command(invoked_as: Option<&str>) -> Vec<String> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match (arg.as_str(), invoked_as) {
-            ("--catalogue", Some(_)) => drop(args.next()),
-            ("--catalogue", None) => {
+            ("--catalogue" | "--checker", Some(_)) => drop(args.next()),
+            ("--catalogue" | "--checker", None) => {
                 words.push(arg);
                 words.extend(args.next().map(|exe| file_name(Path::new(&exe))));
             }

@@ -1,9 +1,11 @@
 //! From a run's header and its trials to the report: a pure function, so that a killed run's journal makes the same one.
 
 use super::findings::findings;
+use super::models;
 use crate::model::{
-    Case, CaseId, CaseReport, Claim, Environment, Expectation, Graded, REPORT_SCHEMA, Report, Scenario, ScenarioInfo,
-    Strength, Summary, Tool, TrialReport, Variant, VariantInfo, Verdict, exit_code, grade,
+    Case, CaseId, CaseReport, Checker, Claim, Environment, Expectation, Graded, ModelReport, REPORT_SCHEMA, Report,
+    Scenario, ScenarioInfo, Strength, Summary, Tool, TrialReport, Variant, VariantInfo, Verdict, compare, exit_code,
+    grade,
 };
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +34,12 @@ pub struct RunHeader {
     pub cases: Vec<CaseRecord>,
     /// The catalogue's claims.
     pub claims: Vec<Claim>,
+    /// What the checker offers, if models are checked in this run.
+    #[serde(default)]
+    pub checker: Option<Checker>,
+    /// How many checks are planned.
+    #[serde(default)]
+    pub checks: u64,
 }
 
 /// A selected case and how many trials it is to have.
@@ -75,9 +83,14 @@ pub(crate) fn graded(trial: &TrialReport) -> Graded {
 }
 
 /// Builds the report. Trials may come in any order; a case whose trials are not all there is at best inconclusive.
-pub fn assemble(header: &RunHeader, trials: &[TrialRecord], end: &RunEnd) -> Report {
+pub fn assemble(header: &RunHeader, trials: &[TrialRecord], checked: &[ModelReport], end: &RunEnd) -> Report {
     let cases: Vec<CaseReport> = header.cases.iter().map(|record| case_report(header, record, trials)).collect();
+    let none = Checker::default();
+    let checker = header.checker.as_ref().unwrap_or(&none);
+    let models = models::arrange(checked, checker);
+    let reality = if header.checker.is_some() { compare(&cases, &models, checker) } else { Vec::new() };
     let verdicts = cases.iter().filter_map(|case| case.verdict);
+    let verdicts = verdicts.chain(models::verdicts(&models, header.checks, &reality));
     let exit_code = if end.interrupted { 2 } else { exit_code(verdicts) };
     Report {
         schema: REPORT_SCHEMA.to_string(),
@@ -92,10 +105,11 @@ pub fn assemble(header: &RunHeader, trials: &[TrialRecord], end: &RunEnd) -> Rep
         scenarios: header.scenarios.iter().map(scenario_info).collect(),
         variants: header.variants.iter().map(variant_info).collect(),
         summary: Summary::of(&cases),
-        findings: findings(&header.claims, &cases),
+        findings: [models::findings(&checker.claims, &models), findings(&header.claims, &cases)].concat(),
         cases,
-        models: Vec::new(),
         diagnosis: None,
+        models,
+        reality,
         interrupted: end.interrupted,
         problems: end.problems.clone(),
         exit_code,

@@ -1,6 +1,6 @@
 //! What happens in a run, for whoever shows progress; an observer decides nothing.
 
-use crate::model::{CaseId, TrialReport, Verdict};
+use crate::model::{CaseId, ModelReport, TrialReport, Verdict};
 
 /// Something that happened in a run.
 #[derive(Debug)]
@@ -36,6 +36,16 @@ pub enum RunEvent<'a> {
         case: &'a CaseId,
         /// Why it was void.
         reason: &'a str,
+    },
+    /// The trials have ended, and the models are checked.
+    Checking {
+        /// How many checks there will be.
+        checks: u64,
+    },
+    /// A model was checked.
+    Checked {
+        /// What was found.
+        report: &'a ModelReport,
     },
     /// Something went wrong around the trials; the run goes on.
     Problem {

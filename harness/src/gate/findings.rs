@@ -24,5 +24,5 @@ fn finding(claim: &Claim, cases: &[CaseReport]) -> Option<Finding> {
             .collect();
         format!("{} ({})", claim.broken, not.join(", "))
     };
-    Some(Finding { says, strength: Strength::Trials { n }, cases: claim.cases.clone() })
+    Some(Finding { says, strength: Strength::Trials { n }, cases: claim.cases.clone(), models: Vec::new() })
 }

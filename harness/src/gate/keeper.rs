@@ -2,7 +2,7 @@
 //! once a second; so a killed run loses at most the trials that were under way.
 
 use super::assemble::{RunEnd, RunHeader, TrialRecord, assemble};
-use crate::model::{CaseId, Diagnosis, Outcome, Report, Void};
+use crate::model::{CaseId, Diagnosis, ModelReport, Outcome, Report, Void};
 use crate::runner::{RunJournal, SyncPolicy, recover_file};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -29,6 +29,7 @@ const SYNC: SyncPolicy = SyncPolicy::Every(Duration::from_secs(1));
 enum Line {
     Header(Box<RunHeader>),
     Trial(Box<TrialRecord>),
+    Model(Box<ModelReport>),
 }
 
 /// Why the output folder cannot be used.
@@ -47,6 +48,7 @@ pub struct Keeper {
     folder: PathBuf,
     header: RunHeader,
     trials: Vec<TrialRecord>,
+    models: Vec<ModelReport>,
     problems: Vec<String>,
     diagnosed: HashSet<(CaseId, Option<Outcome>)>,
     journal: RunJournal,
@@ -76,6 +78,7 @@ impl Keeper {
             folder: folder.to_path_buf(),
             header,
             trials: Vec::new(),
+            models: Vec::new(),
             problems: Vec::new(),
             diagnosed: HashSet::new(),
             journal,
@@ -107,6 +110,23 @@ impl Keeper {
             what
         });
         self.trials.push(record.clone());
+        self.write_now_and_then();
+        problem.map_or(Ok(record), Err)
+    }
+
+    /// Keeps a model check. One that cannot be written down does not count, and the reason is returned.
+    pub fn record_model(&mut self, report: ModelReport) -> Result<(), String> {
+        if let Err(error) = self.journal.append(&Line::Model(Box::new(report.clone()))) {
+            let what = error.to_string();
+            self.problem(format!("{}: {what}", report.name));
+            return Err(what);
+        }
+        self.models.push(report);
+        self.write_now_and_then();
+        Ok(())
+    }
+
+    fn write_now_and_then(&mut self) {
         if self.written.is_none_or(|written| written.elapsed() >= self.rewrite_every) {
             let begun = Instant::now();
             let report = self.report(true);
@@ -115,7 +135,6 @@ impl Keeper {
             }
             self.rewrite_every = REWRITE_EVERY.max(begun.elapsed() * REWRITE_SHARE);
         }
-        problem.map_or(Ok(record), Err)
     }
 
     /// Notes something that went wrong around the trials.
@@ -138,7 +157,7 @@ impl Keeper {
     fn report(&self, interrupted: bool) -> Report {
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let end = RunEnd { duration_ms, interrupted, problems: self.problems.clone() };
-        assemble(&self.header, &self.trials, &end)
+        assemble(&self.header, &self.trials, &self.models, &end)
     }
 
     fn write(&mut self, report: &Report) -> std::io::Result<()> {
@@ -195,17 +214,19 @@ pub fn report_from_journal(path: &Path) -> Result<Report, String> {
     let Some(Line::Header(header)) = lines.next() else {
         return Err(format!("{}: is no run's journal: its first line is no header", path.display()));
     };
-    let trials: Vec<TrialRecord> = lines
-        .filter_map(|line| match line {
-            Line::Trial(record) => Some(*record),
-            Line::Header(_) => None,
-        })
-        .collect();
+    let (mut trials, mut models) = (Vec::new(), Vec::new());
+    for line in lines {
+        match line {
+            Line::Trial(record) => trials.push(*record),
+            Line::Model(report) => models.push(*report),
+            Line::Header(_) => {}
+        }
+    }
     let planned: u64 = header.cases.iter().map(|case| u64::from(case.planned)).sum();
     let end = RunEnd {
         duration_ms: trials.iter().map(|record| record.trial.duration_ms).max().unwrap_or(0),
-        interrupted: (trials.len() as u64) < planned,
+        interrupted: (trials.len() as u64) < planned || (models.len() as u64) < header.checks,
         problems: recovered.problems.iter().map(ToString::to_string).collect(),
     };
-    Ok(assemble(&header, &trials, &end))
+    Ok(assemble(&header, &trials, &models, &end))
 }

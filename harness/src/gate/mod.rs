@@ -7,6 +7,7 @@ mod event;
 mod findings;
 mod keeper;
 mod live;
+mod models;
 mod requests;
 mod run;
 mod stage;

@@ -4,11 +4,13 @@ use super::assemble::{CaseRecord, RunHeader, TrialRecord, graded};
 use super::environment::{environment, tool};
 use super::event::{Observer, RunEvent};
 use super::keeper::{Keeper, KeeperError};
+use super::models;
 use super::trial::{TrialSetup, Witness, run_trial};
 use crate::diagnose::Engine;
 use crate::model::{Case, Catalogue, Report, TrialReport, Variant, grade_trial};
 use crate::probe::scrape::Scraper;
 use crate::runner::catalogue::{self, CatalogueError};
+use crate::runner::checker::{self, CheckerError};
 use crate::runner::plan::{DEFAULT_BOUND, HANG_LIMIT_BOUNDS, Plan, PlanError, PlanOptions, PlannedTrial, plan};
 use crate::runner::{LagMeter, Registry, Shard};
 use std::collections::{BTreeSet, VecDeque};
@@ -21,6 +23,8 @@ use std::time::{Duration, Instant, SystemTime};
 pub struct ReproOptions {
     /// Catalogue executables; at least one.
     pub catalogues: Vec<PathBuf>,
+    /// The model checker, if models are to be checked too.
+    pub checker: Option<PathBuf>,
     /// Which cases; empty is all.
     pub globs: Vec<String>,
     /// Trials of each case.
@@ -67,6 +71,9 @@ pub enum RunError {
     /// A catalogue could not be read.
     #[error(transparent)]
     Catalogue(#[from] CatalogueError),
+    /// The model checker could not be read.
+    #[error(transparent)]
+    Checker(#[from] CheckerError),
     /// The selection is wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -106,8 +113,14 @@ pub fn repro(
         shard: options.shard,
     };
     let plan = plan(&catalogues, &plan_options)?;
+    let offered = options.checker.as_ref().map(|exe| checker::list(exe, CATALOGUE_LIMIT, registry)).transpose()?;
+    let mut header = header(options, &catalogues, &plan);
+    let scenarios = header.cases.iter().map(|record| record.case.id.scenario.as_str());
+    let (names, checks) =
+        offered.as_ref().map(|offered| models::selection(offered, options, scenarios)).unwrap_or_default();
+    (header.checker, header.checks) = (offered, checks);
 
-    let mut keeper = Keeper::create(&options.out, header(options, &catalogues, &plan))?;
+    let mut keeper = Keeper::create(&options.out, header)?;
     let trials_folder = options.out.join("trials");
     if let Err(source) = std::fs::create_dir_all(&trials_folder) {
         return Err(KeeperError { path: trials_folder, source }.into());
@@ -143,6 +156,9 @@ pub fn repro(
     });
     shared.side_by_side(alone, 1);
     shared.again();
+    if let Some(exe) = &options.checker {
+        models::check(exe, (&names, checks), &mut keeper, registry, observer);
+    }
     // The trials' own journals are of no use once the run's journal has what they said.
     if let Err(error) = std::fs::remove_dir_all(&trials_folder) {
         keeper.problem(format!("`{}` cannot be removed: {error}", trials_folder.display()));
@@ -305,6 +321,8 @@ fn header(options: &ReproOptions, catalogues: &[Catalogue], plan: &Plan) -> RunH
         variants,
         cases,
         claims,
+        checker: None,
+        checks: 0,
     }
 }
 

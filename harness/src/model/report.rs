@@ -1,8 +1,8 @@
 //! The report: one JSON document from which everything else is rendered.
 
 use super::{
-    CanaryMoved, CaseId, Diagnosis, Exchange, Expectation, Limits, Outcome, PrometheusView, Purpose, Release, Strength,
-    Verdict,
+    CanaryMoved, CaseId, Diagnosis, Exchange, Expectation, Limits, ModelReport, Outcome, PrometheusView, Purpose,
+    Reality, Release, Strength, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -41,7 +41,10 @@ pub struct Report {
     /// Model checks, if any ran.
     #[serde(default)]
     pub models: Vec<ModelReport>,
-    /// Sentences that follow from the cases, each with its strength.
+    /// Each live scenario beside its models, if any were checked.
+    #[serde(default)]
+    pub reality: Vec<Reality>,
+    /// Sentences that follow from the cases and the models, each with its strength.
     #[serde(default)]
     pub findings: Vec<Finding>,
     /// The diagnosis of a live process or endpoint, in the report of `diagnose`.
@@ -300,46 +303,9 @@ pub struct Finding {
     pub strength: Strength,
     /// The cases it rests on.
     pub cases: Vec<CaseId>,
-}
-
-/// One model check.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ModelReport {
-    /// Its name; shared with the live scenario of the same mechanism.
-    pub name: String,
-    /// `loom` or `shuttle`.
-    pub engine: String,
-    /// The version of `prometheus` under it.
-    pub crate_version: String,
-    /// What was expected: `deadlock` or `none`.
-    pub expectation: String,
-    /// What was found: `deadlock`, `none` or `inconclusive`.
-    pub outcome: String,
-    /// The verdict.
-    pub verdict: Verdict,
-    /// The memory model explored.
-    pub memory: String,
-    /// How strong it is.
-    pub strength: ModelStrength,
-    /// The failing interleaving.
-    pub counterexample: Option<serde_json::Value>,
-    /// The string that replays it.
-    pub replay: Option<String>,
-}
-
-/// How much of a model was explored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-pub struct ModelStrength {
-    /// `exhausted`, `bounded`, `sampled` or `limit`.
-    pub kind: String,
-    /// The preemption bound, if there was one.
-    pub preemptions: Option<u32>,
-    /// Executions explored.
-    pub executions: u64,
-    /// How long it took.
-    pub seconds: f64,
+    /// The models it rests on.
+    #[serde(default)]
+    pub models: Vec<String>,
 }
 
 /// Counts by verdict.

@@ -2,8 +2,8 @@
 //!
 //! Violated and vanished are failures, inconclusive is an error, a skip is skipped with its reason.
 
-use super::{digest, matrix::Matrix, text};
-use crate::model::{CaseReport, Diagnosis, ModelReport, Report, Verdict};
+use super::{digest, interleaving, matrix::Matrix, text};
+use crate::model::{Agreement, CaseReport, Diagnosis, ModelReport, Reality, Report, Verdict};
 // From `core`, which has spans of time and no clock.
 use core::time::Duration;
 use quick_junit::{NonSuccessKind, Property, TestCase, TestCaseStatus, TestSuite};
@@ -33,6 +33,11 @@ pub fn render(report: &Report) -> String {
     if !report.models.is_empty() {
         let mut suite = TestSuite::new("models");
         suite.add_test_cases(report.models.iter().map(model));
+        xml.add_test_suite(suite);
+    }
+    if !report.reality.is_empty() {
+        let mut suite = TestSuite::new("model against reality");
+        suite.add_test_cases(report.reality.iter().map(reality));
         xml.add_test_suite(suite);
     }
     xml.to_string().expect("XML written to memory cannot fail")
@@ -108,17 +113,42 @@ fn diagnosed(found: &Diagnosis, exit_code: u8) -> TestCase {
 
 fn model(model: &ModelReport) -> TestCase {
     let message = format!(
-        "{}: expected {}, found {} ({} on prometheus {})",
+        "{}: expected {}, found {}; {}",
         model.verdict,
         shown(&model.expectation),
         shown(&model.outcome),
-        shown(&model.engine),
-        shown(&model.crate_version)
+        interleaving::strength(model)
     );
-    let replay = model.replay.as_deref().map_or(String::new(), |replay| text::line(replay, text::STORY));
-    let details = if replay.is_empty() { message.clone() } else { format!("{message}\nreplay: {replay}") };
-    let mut test = TestCase::new(shown(&model.name), status(Some(model.verdict), None, &message, &details));
+    let mut facts = vec![message.clone()];
+    facts.extend(model.why.as_deref().map(text::sentence));
+    facts.push(format!("executions: {}", model.strength.executions));
+    facts.push(format!("memory model: {}", shown(&model.memory)));
+    if let Some(trace) = &model.counterexample {
+        facts.push(interleaving::headline(trace));
+        facts.extend(interleaving::sentences(trace));
+    }
+    facts.extend(model.replay.as_deref().map(|replay| format!("replay: {}", text::line(replay, text::STORY))));
+    let details = facts.join("\n");
+    let name = format!("{} ({}, prometheus {})", shown(&model.name), shown(&model.engine), shown(&model.crate_version));
+    let mut test = TestCase::new(name, status(Some(model.verdict), None, &message, &details));
     test.set_classname("models");
     test.set_time(Duration::try_from_secs_f64(model.strength.seconds).unwrap_or_default());
+    if model.verdict == Verdict::Held {
+        test.set_system_out(details);
+    }
+    test
+}
+
+/// A live scenario beside its models. What is outside every model, or was not run, is skipped with its reason.
+fn reality(row: &Reality) -> TestCase {
+    let verdict = match row.agreement {
+        Agreement::Held => Some(Verdict::Held),
+        Agreement::Refuted => Some(Verdict::Violated),
+        Agreement::Outside | Agreement::Open => None,
+    };
+    let details = format!("live: {}\nmodel: {}", interleaving::live(row), interleaving::modelled(row));
+    let mut test =
+        TestCase::new(shown(&row.scenario), status(verdict, Some(&row.says), &text::sentence(&row.says), &details));
+    test.set_classname("model against reality");
     test
 }

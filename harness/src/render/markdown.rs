@@ -1,5 +1,7 @@
 //! The report as Markdown for a CI step summary: never above 1 MiB, and honest about what it left out.
 
+mod models;
+
 use super::{digest, matrix::Matrix, terminal, text, waits};
 use crate::model::{CaseReport, Diagnosis, Report, Verdict};
 use std::fmt::Write;
@@ -58,7 +60,7 @@ pub fn render(report: &Report) -> String {
     findings(&mut page, report);
     table(&mut page, &matrix);
     hangs(&mut page, &matrix);
-    models(&mut page, report);
+    models::add(&mut page, report);
     skips(&mut page, &matrix);
     diagnoses(&mut page, &matrix);
     page.finish()
@@ -195,30 +197,6 @@ fn hangs(page: &mut Page, matrix: &Matrix<'_>) {
         }
         let line = format!("- {} {outcome}: {}\n", code(&case.id.to_string()), prose(&digest::evidence_line(trial)));
         page.add("line of evidence", &line);
-    }
-    page.add("heading", "\n");
-}
-
-fn models(page: &mut Page, report: &Report) {
-    if report.models.is_empty() {
-        return;
-    }
-    page.add(
-        "heading",
-        "### Models\n\n| model | engine | prometheus | expected | found | strength |\n|---|---|---|---|---|---|\n",
-    );
-    for model in &report.models {
-        let strength = format!("{}, {} executions", prose_cell(&model.strength.kind), model.strength.executions);
-        let row = format!(
-            "| {} {} | {} | {} | {} | {} | {strength} |\n",
-            sign(Some(model.verdict)),
-            code_cell(&model.name),
-            prose_cell(&model.engine),
-            prose_cell(&model.crate_version),
-            prose_cell(&model.expectation),
-            prose_cell(&model.outcome)
-        );
-        page.add("model", &row);
     }
     page.add("heading", "\n");
 }

@@ -5,6 +5,7 @@
 mod digest;
 pub mod github;
 pub mod html;
+mod interleaving;
 pub mod json;
 pub mod junit;
 pub mod markdown;

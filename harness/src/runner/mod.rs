@@ -2,12 +2,14 @@
 //!
 //! * [`plan`]: words, shards and seeds become an ordered list of trials.
 //! * [`catalogue`]: asks a catalogue executable what it offers.
+//! * [`checker`]: asks a model checker what it offers, and lets it check.
 //! * [`Child`]: one trial's process: commands go in, journal lines come out, the whole process group is killed.
 //! * [`RunJournal`]: what the run has learnt so far, append-only, readable after a kill.
 //! * [`clock`]: the monotonic clock that all local processes share, and how late this process wakes.
 
 mod attendant;
 pub mod catalogue;
+pub mod checker;
 mod child;
 pub mod clock;
 mod journal;

@@ -56,19 +56,66 @@ pub(crate) fn report() -> Report {
         finding.says = nasty(at);
         finding.strength = Strength::Exhausted { bounds: nasty(at) };
     }
-    for model in &mut report.models {
-        for text in
-            [&mut model.name, &mut model.engine, &mut model.crate_version, &mut model.outcome, &mut model.memory]
-        {
-            *text = nasty(at);
-        }
-        model.replay = Some(nasty(at));
+    report.findings[0].says = format!("<i>{}", "A".repeat(1_000_000));
+    // A count of their own, so that a model more or less does not change what the cases get.
+    let own = &mut 0;
+    report.models.iter_mut().for_each(|model| hostile_model(model, own));
+    for row in &mut report.reality {
+        (row.scenario, row.says) = (nasty(own), nasty(own));
+        row.live = [(nasty(own), 1)].into();
+        row.models = [(nasty(own), nasty(own))].into();
     }
     for case in &mut report.cases {
         hostile_case(case, at);
     }
     report.summary = Summary::of(&report.cases);
     report
+}
+
+fn hostile_model(model: &mut ModelReport, at: &mut usize) {
+    for text in [
+        &mut model.name,
+        &mut model.lesson,
+        &mut model.engine,
+        &mut model.crate_version,
+        &mut model.outcome,
+        &mut model.memory,
+        &mut model.strength.kind,
+    ] {
+        *text = nasty(at);
+    }
+    (model.replay, model.why) = (Some(nasty(at)), Some(nasty(at)));
+    let Some(trace) = &mut model.counterexample else { return };
+    // Names by which the parts find one another stay the same among each other.
+    let mut renamed: Vec<(String, String)> = Vec::new();
+    let mut rename = |text: &mut String| {
+        let known = renamed.iter().find(|(old, _)| old == text).map(|(_, new)| new.clone());
+        let new = known.unwrap_or_else(|| {
+            let new = format!("{} {}", nasty(at), renamed.len());
+            renamed.push((text.clone(), new.clone()));
+            new
+        });
+        *text = new;
+    };
+    trace.threads.iter_mut().chain(&mut trace.cycle).for_each(&mut rename);
+    for step in &mut trace.steps {
+        [&mut step.thread, &mut step.operation, &mut step.lock, &mut step.at].into_iter().for_each(&mut rename);
+    }
+    let frames = |stack: &mut Vec<LockFrame>, rename: &mut dyn FnMut(&mut String)| {
+        stack.iter_mut().for_each(|frame| {
+            rename(&mut frame.function);
+            rename(&mut frame.at);
+        });
+    };
+    for held in &mut trace.holds {
+        [&mut held.thread, &mut held.operation, &mut held.lock, &mut held.at].into_iter().for_each(&mut rename);
+        frames(&mut held.stack, &mut rename);
+    }
+    for wait in &mut trace.waits {
+        [&mut wait.thread, &mut wait.operation, &mut wait.lock, &mut wait.at].into_iter().for_each(&mut rename);
+        wait.waits_for.iter_mut().for_each(&mut rename);
+        frames(&mut wait.stack, &mut rename);
+    }
 }
 
 fn hostile_case(case: &mut CaseReport, at: &mut usize) {

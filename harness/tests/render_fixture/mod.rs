@@ -5,6 +5,7 @@
 pub(crate) mod cases;
 pub(crate) mod diagnoses;
 pub(crate) mod hostile;
+pub(crate) mod models;
 
 use cases::{Shown, case, skip};
 use gatherlock::model::*;
@@ -32,8 +33,9 @@ pub(crate) fn report() -> Report {
         scenarios: cases::scenarios(),
         variants: cases::variants(),
         findings: findings(),
-        models: models(),
         diagnosis: None,
+        models: models::checks(),
+        reality: models::reality(),
         interrupted: false,
         problems: vec![
             "the journal of `slow-collect/official` ended in the middle of a line; that trial is void".into(),
@@ -187,41 +189,19 @@ fn findings() -> Vec<Finding> {
                 .into(),
             strength: Strength::Trials { n: 10 },
             cases: vec![CaseId::new("inc-during-gather", "naive"), CaseId::new("inc-during-gather", "official")],
+            models: vec![],
         },
         Finding {
             says: "A timeout around a synchronous gather() does not fire: the thread that would poll it is the one that is stuck.".into(),
             strength: Strength::Trials { n: 2 },
             cases: vec![CaseId::new("register-under-app-lock", "timeout-inline").with("lock", "std")],
+            models: vec![],
         },
         Finding {
             says: "No schedule of update against gather() deadlocks.".into(),
             strength: Strength::Exhausted { bounds: "2 threads, 3 preemptions, sc loads".into() },
             cases: vec![],
+            models: vec!["inc-during-gather".into()],
         },
-    ]
-}
-
-fn models() -> Vec<ModelReport> {
-    let strength = |kind: &str, executions, seconds| ModelStrength {
-        kind: kind.into(),
-        preemptions: Some(3),
-        executions,
-        seconds,
-    };
-    let model = |name: &str, engine: &str, found: &str, strength| ModelReport {
-        name: name.into(),
-        engine: engine.into(),
-        crate_version: "0.14.0".into(),
-        expectation: found.into(),
-        outcome: found.into(),
-        verdict: Verdict::Held,
-        memory: "sc loads".into(),
-        strength,
-        counterexample: None,
-        replay: (found == "deadlock").then(|| "cargo xtask model register-in-collect --replay 91024c".into()),
-    };
-    vec![
-        model("inc-during-gather", "loom", "none", strength("exhausted", 18_422, 9.4)),
-        model("register-in-collect", "shuttle", "deadlock", strength("sampled", 17, 0.1)),
     ]
 }

@@ -8,13 +8,14 @@ mod pass;
 mod shuttle;
 
 use crate::behaviour::{self, Behaviour};
-use crate::counterexample::Counterexample;
+use crate::counterexample::{self, Counterexample};
 use crate::replay::Replay;
 use crate::shim::{Engine, Recording};
 use pass::{Ended, Pass, Wanted};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 /// A model's body: runs once per execution, and creates every lock and thread that it uses.
@@ -188,12 +189,13 @@ pub struct Explorer {
     search: Search,
     limits: Limits,
     behaviours: bool,
+    counter: Option<&'static AtomicU64>,
 }
 
 impl Explorer {
     /// An explorer with the default limits.
     pub fn new(search: Search) -> Self {
-        Explorer { search, limits: Limits::default(), behaviours: false }
+        Explorer { search, limits: Limits::default(), behaviours: false, counter: None }
     }
 
     /// With other limits.
@@ -204,6 +206,11 @@ impl Explorer {
     /// Collects the distinct behaviours. Slower: every execution is recorded.
     pub fn behaviours(self) -> Self {
         Explorer { behaviours: true, ..self }
+    }
+
+    /// Adds each execution to `counter` as it begins, for whoever shows progress.
+    pub fn counting(self, counter: &'static AtomicU64) -> Self {
+        Explorer { counter: Some(counter), ..self }
     }
 
     /// Explores `body`.
@@ -221,7 +228,7 @@ impl Explorer {
     pub fn run_body(self, body: Body) -> Exploration {
         let started = Instant::now();
         let all = if self.behaviours { Recording::Everything } else { Recording::Off };
-        let wanted = Wanted { all, only: None };
+        let wanted = Wanted { all, only: None, counter: self.counter };
         let pass = self.pass(&body, wanted);
         let time = started.elapsed();
         let executions = pass.executions;
@@ -249,12 +256,12 @@ impl Explorer {
     pub fn replay(&self, body: &Body, replay: &Replay) -> (Finding, Strength) {
         let pass = match replay {
             Replay::Loom { preemptions, execution } => {
-                let wanted = Wanted { all: Recording::Off, only: Some((*execution, Recording::Stacks)) };
+                let wanted = Wanted { all: Recording::Off, only: Some((*execution, Recording::Stacks)), counter: None };
                 loom::run(body, *preemptions, self.limits, wanted, false)
             }
             Replay::Shuttle { tasks } => shuttle::replay(body, tasks.clone(), self.limits),
         };
-        let trace = |pass: &Pass| Box::new(Counterexample::new(&pass.recorded, replay.clone()));
+        let trace = |pass: &Pass| Box::new(counterexample::of(&pass.recorded, replay));
         match pass.ended {
             Ended::Stuck if pass.recorded.deadlocked => {
                 let trace = trace(&pass);

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Once};
 use std::time::Instant;
 
@@ -16,6 +17,8 @@ pub(super) struct Wanted {
     pub(super) all: Recording,
     /// The one execution (from 1) to stop after, and what to record of it.
     pub(super) only: Option<(u64, Recording)>,
+    /// What to add each execution to.
+    pub(super) counter: Option<&'static AtomicU64>,
 }
 
 /// How a run ended.
@@ -102,6 +105,9 @@ impl Progress {
             state.executions += 1;
             state.executions
         };
+        if let Some(counter) = self.wanted.counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
         let recording = match self.wanted.only {
             Some((only, recording)) if only == execution => recording,
             _ => self.wanted.all,

@@ -115,7 +115,7 @@ pub(super) fn run(body: &Body, search: Search, limits: Limits, wanted: Wanted, c
 }
 
 pub(super) fn replay(body: &Body, tasks: Vec<usize>, limits: Limits) -> Pass {
-    let wanted = Wanted { all: Recording::Stacks, only: None };
+    let wanted = Wanted { all: Recording::Stacks, only: None, counter: None };
     let progress = Progress::new(limits, wanted, false);
     let diverged = Arc::default();
     let reader = Reader { tasks: tasks.into_iter(), begun: false, diverged: Arc::clone(&diverged) };
@@ -179,7 +179,7 @@ pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<super::Every
     let tree = Tree::default();
     let mut every = super::Every::default();
     loop {
-        let wanted = Wanted { all: Recording::Everything, only: None };
+        let wanted = Wanted { all: Recording::Everything, only: None, counter: None };
         let left = Limits { executions: limits.executions.saturating_sub(every.executions), ..limits };
         let progress = Progress::new(left, wanted, true);
         let writer = Writer {

@@ -71,7 +71,15 @@ impl Model {
     /// # Panics
     /// If called inside a model.
     pub fn check(&self, search: Search, limits: Limits) -> Checked {
-        let exploration = Explorer::new(search).limits(limits).run_body(Arc::new(self.body));
+        self.check_by(Explorer::new(search).limits(limits))
+    }
+
+    /// Lets `explorer` explore the model, and grades what was found.
+    ///
+    /// # Panics
+    /// If called inside a model.
+    pub fn check_by(&self, explorer: Explorer) -> Checked {
+        let exploration = explorer.run_body(Arc::new(self.body));
         let (verdict, why) = self.grade(&exploration);
         Checked { exploration, verdict, why }
     }

@@ -72,6 +72,7 @@ pub fn report(diagnosed: &Diagnosed, recording: &Recording, command: Vec<String>
         variants: Vec::new(),
         cases: Vec::new(),
         models: Vec::new(),
+        reality: Vec::new(),
         findings: Vec::new(),
         diagnosis: Some(diagnosed.diagnosis.clone()),
         summary: Summary::default(),

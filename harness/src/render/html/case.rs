@@ -13,8 +13,8 @@ const ROWS: usize = 200;
 
 /// The section of one row of the matrix.
 ///
-/// `told`: whether the scenario's story stands above already.
-pub(super) fn scenario(row: &Row<'_>, matrix: &Matrix<'_>, told: bool) -> Markup {
+/// `told`: whether the scenario's story stands above already. `beside`: what its models say.
+pub(super) fn scenario(row: &Row<'_>, matrix: &Matrix<'_>, told: bool, beside: &Markup) -> Markup {
     let cases: Vec<&CaseReport> = row.cells.iter().flatten().copied().collect();
     let (run, skipped): (Vec<&CaseReport>, Vec<&CaseReport>) = cases.iter().partition(|case| case.verdict.is_some());
     html! {
@@ -38,6 +38,7 @@ pub(super) fn scenario(row: &Row<'_>, matrix: &Matrix<'_>, told: bool) -> Markup
             } @else if let Some(first) = cases.first() {
                 p class="title" { (text::sentence(&first.story)) }
             }
+            (beside)
             @for case in run { (article(case, matrix)) }
             @if !skipped.is_empty() {
                 ul class="skips" {

@@ -3,9 +3,10 @@
 mod case;
 mod diagnosis;
 mod matrix;
+mod models;
 
-use super::{digest, matrix::Matrix, svg, text};
-use crate::model::{Diagnosis, Report, ScenarioInfo, Verdict};
+use super::{digest, interleaving, matrix::Matrix, matrix::Row, svg, text};
+use crate::model::{Agreement, CaseReport, Diagnosis, Report, ScenarioInfo, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Nothing may be loaded or run, even if an escape were forgotten somewhere.
@@ -32,9 +33,9 @@ pub fn render(report: &Report) -> String {
             @for (at, row) in rows.iter().enumerate() {
                 // Rows that differ in a parameter only are one scenario, whose story is told once.
                 @let told = rows[..at].iter().any(|other| other.scenario.is_some() && same(other.scenario, row.scenario));
-                (case::scenario(row, &matrix, told))
+                (case::scenario(row, &matrix, told, &models::beside(report, &cases_of(row))))
             }
-            (models(report))
+            (models::sections(report))
         }
         (foot(report))
     };
@@ -74,12 +75,17 @@ fn page(title: &str, body: &Markup) -> String {
                 meta name="referrer" content="no-referrer";
                 link rel="icon" href="data:,";
                 title { (title) " · Gatherlock" }
-                style { (PreEscaped(STYLE)) (PreEscaped(svg::STYLE)) }
+                style { (PreEscaped(STYLE)) (PreEscaped(models::STYLE)) (PreEscaped(svg::STYLE)) }
             }
             body { (body) }
         }
     };
     page.into_string()
+}
+
+/// The cases of a row.
+fn cases_of<'a>(row: &Row<'a>) -> Vec<&'a CaseReport> {
+    row.cells.iter().flatten().copied().collect()
 }
 
 /// The sign of a verdict; a skip has a dash.
@@ -102,12 +108,17 @@ fn headline(report: &Report) -> String {
     let s = &report.summary;
     let judged = s.held + s.violated + s.vanished + s.inconclusive;
     let unheld = judged - s.held;
-    match (judged, unheld) {
+    let cases = match (judged, unheld) {
         (0, _) => "No case was judged".to_string(),
         (1, 0) => "The one case held".to_string(),
         (all, 0) => format!("All {all} cases held"),
         (all, some) => format!("{some} of {all} cases did not hold"),
-    }
+    };
+    let checks = report.models.iter().filter(|model| model.verdict != Verdict::Held).count();
+    let refuted = report.reality.iter().filter(|row| row.agreement == Agreement::Refuted).count();
+    let also = [(checks, "model check", "did not hold"), (refuted, "comparison", "with a model was refuted")];
+    let also = also.iter().filter(|(n, ..)| *n > 0).map(|(n, what, how)| format!("; {} {how}", text::count(*n, what)));
+    cases + &also.collect::<String>()
 }
 
 fn head(report: &Report) -> Markup {
@@ -129,6 +140,7 @@ fn head(report: &Report) -> Markup {
             h1 { (headline(report)) }
             p class="lead" {
                 (text::count(trials, "trial")) " in " (text::millis(report.duration_ms as f64)) ", begun " (text::name(&report.started))
+                @if !report.models.is_empty() { " · " a href="#models" { (interleaving::tally(&report.models)) } }
                 @if report.interrupted { strong { " · interrupted: not every trial ended" } }
             }
             div class="shares" aria-hidden="true" {
@@ -229,37 +241,6 @@ fn findings(report: &Report) -> Markup {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-fn models(report: &Report) -> Markup {
-    html! {
-        @if !report.models.is_empty() {
-            section {
-                h2 id="models" { "Models" }
-                div class="wide" { table class="plain" {
-                    thead { tr { th {} th { "model" } th { "engine" } th { "prometheus" } th { "expected" } th { "found" } th { "strength" } th { "replay" } } }
-                    tbody {
-                        @for model in report.models.iter().take(500) {
-                            tr {
-                                td class={ "sign " (class(Some(model.verdict))) } title=(model.verdict.word()) { (sign(Some(model.verdict))) }
-                                td { (text::name(&model.name)) }
-                                td { (text::name(&model.engine)) }
-                                td { (text::name(&model.crate_version)) }
-                                td { (text::name(&model.expectation)) }
-                                td { (text::name(&model.outcome)) }
-                                td {
-                                    (text::name(&model.strength.kind)) ", " (model.strength.executions) " executions"
-                                    @if let Some(n) = model.strength.preemptions { ", at most " (n) " preemptions" }
-                                    ", " (text::name(&model.memory))
-                                }
-                                td { @if let Some(replay) = &model.replay { code { (text::line(replay, text::STORY)) } } }
-                            }
-                        }
-                    }
-                } }
             }
         }
     }

@@ -370,7 +370,7 @@ impl<'a> Sketch<'a> {
 }
 
 /// Where the line from `from` to `to` leaves the box of `from`.
-fn border(from: Point, to: Point, size: Size) -> Point {
+pub(super) fn border(from: Point, to: Point, size: Size) -> Point {
     let (dx, dy) = (f64::from(to.x - from.x), f64::from(to.y - from.y));
     let (half_x, half_y) = (f64::from(size.width) / 2.0, f64::from(size.height) / 2.0);
     let scale_x = if dx == 0.0 { f64::INFINITY } else { half_x / dx.abs() };
@@ -380,7 +380,7 @@ fn border(from: Point, to: Point, size: Size) -> Point {
 }
 
 /// A triangle at `end`, pointing away from `start`.
-fn tip(start: Point, end: Point) -> String {
+pub(super) fn tip(start: Point, end: Point) -> String {
     let (dx, dy) = (f64::from(end.x - start.x), f64::from(end.y - start.y));
     let length = dx.hypot(dy).max(1.0);
     let (ux, uy) = (dx / length, dy / length);

@@ -3,9 +3,10 @@
 //! Text is escaped, long names are cut with the full text in a `<title>`, and nothing is loaded from anywhere.
 
 mod graph;
+mod interleaving;
 mod timeline;
 
-use crate::model::{Diagnosis, TimelineEntry};
+use crate::model::{Counterexample, Diagnosis, TimelineEntry};
 use maud::{Markup, PreEscaped, html};
 
 /// Colours and strokes of both pictures, light and dark; a page that holds many pictures holds this once.
@@ -21,6 +22,17 @@ pub fn wait_graph(diagnosis: &Diagnosis) -> String {
 /// Empty if there is no entry.
 pub fn timeline(entries: &[TimelineEntry]) -> String {
     alone(timeline::draw(entries, true))
+}
+
+/// The end of a counterexample: threads as rounded boxes, locks as cylinders, the circle marked. Empty if there is nothing
+/// to draw.
+pub fn interleaving(trace: &Counterexample) -> String {
+    alone(interleaving::draw(trace, true))
+}
+
+/// The end of a counterexample for a page that holds [`STYLE`] itself.
+pub(super) fn inline_interleaving(trace: &Counterexample) -> Option<Markup> {
+    interleaving::draw(trace, false)
 }
 
 /// The graph for a page that holds [`STYLE`] itself.

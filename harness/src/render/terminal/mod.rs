@@ -2,11 +2,14 @@
 
 mod diagnosis;
 mod matrix;
+mod models;
 mod pen;
 
 use super::{digest, matrix::Matrix, text};
 use crate::model::{Diagnosis, Report, Verdict};
 use pen::{Pen, Style};
+
+pub use models::{checker, counterexample, interleaving, models};
 
 /// How to draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,7 @@ pub fn render(report: &Report, options: &TerminalOptions) -> String {
     let matrix = Matrix::of(report);
     matrix::draw(&mut pen, &matrix);
     hangs(&mut pen, &matrix);
-    models(&mut pen, report);
+    models::section(&mut pen, report);
     findings(&mut pen, report);
     unheld(&mut pen, &matrix);
     problems(&mut pen, report);
@@ -86,32 +89,6 @@ fn hangs(pen: &mut Pen, matrix: &Matrix<'_>) {
             }
             pen.flow(Style::Dim, &digest::evidence_line(trial), indent, 4);
         }
-    }
-}
-
-fn models(pen: &mut Pen, report: &Report) {
-    if report.models.is_empty() {
-        return;
-    }
-    pen.heading("Models");
-    for model in report.models.iter().take(200) {
-        let sign = pen.sign(Some(model.verdict));
-        pen.put(style(model.verdict), &format!("{sign} "));
-        let strength = &model.strength;
-        let bound = strength.preemptions.map_or(String::new(), |n| format!(", at most {n} preemptions"));
-        let says = format!(
-            "{} ({}, prometheus {}): {}, expected {}; {} after {} executions in {:.1} s{bound}; {}",
-            text::name(&model.name),
-            text::name(&model.engine),
-            text::name(&model.crate_version),
-            text::name(&model.outcome),
-            text::name(&model.expectation),
-            text::name(&strength.kind),
-            strength.executions,
-            strength.seconds,
-            text::name(&model.memory),
-        );
-        pen.flow(Style::Plain, &says, 2, 8);
     }
 }
 

@@ -21,7 +21,7 @@ const fn scrape_wants(lock: &'static str, frames: &'static [&'static str]) -> Wa
 pub(super) fn models() -> Vec<Model> {
     vec![
         Model {
-            name: "register-under-app-lock[lock=parking_lot]",
+            name: "register-under-app-lock[lock=parking-lot]",
             lesson: "collect() wants the lock whose holder registers a metric",
             threads: 2,
             expect: Expect::Deadlock(Signature(
