@@ -84,14 +84,15 @@ fn is_hidden(pid: i32) -> bool {
 }
 
 /// The refusal to look into `pid`, with the rule that explains it.
+#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), expect(dead_code, reason = "nothing looks into it"))]
 pub(super) fn not_permitted(pid: i32) -> SampleError {
     let read =
         |pid: &str| String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/status")).unwrap_or_default()).into_owned();
     let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/user")).ok();
     let (own, theirs) = (read("self"), read(&pid.to_string()));
     let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok().and_then(|text| text.trim().parse().ok());
-    // The kernel gives the files of a protected process to root.
-    let owner = fs::metadata(format!("/proc/{pid}")).map(|data| std::os::unix::fs::MetadataExt::uid(&data)).ok();
+    // The kernel gives the files of a protected process to root, but not their folder.
+    let owner = fs::metadata(format!("/proc/{pid}/status")).map(|data| std::os::unix::fs::MetadataExt::uid(&data)).ok();
     let same_namespace = match (namespace("self"), namespace(&pid.to_string())) {
         (Some(own), Some(theirs)) => Some(own == theirs),
         _ => None,

@@ -106,6 +106,7 @@ fn look(stage: &Stage<'_>, setup: &TrialSetup<'_>) -> Detected {
     let target = Target {
         url: stage.first_url(),
         pid: Some(stage.pid()),
+        inner_pid: None,
         exe: setup.exe.file_name().map(|name| name.to_string_lossy().into_owned()),
     };
     detect(&TrialFacts {

@@ -51,6 +51,9 @@ pub struct Target {
     pub url: Option<String>,
     /// The process.
     pub pid: Option<i32>,
+    /// What it is called in its own pid namespace, if that is another one: in its container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner_pid: Option<i32>,
     /// Its executable's file name.
     pub exe: Option<String>,
 }

@@ -6,10 +6,16 @@ mod cli;
 mod contended;
 mod events;
 mod locks;
+#[cfg(feature = "cli")]
+mod refused;
 mod replay;
+#[cfg(all(feature = "cli", feature = "tls"))]
+mod secure;
 mod service;
 mod stop;
 mod target;
+#[cfg(feature = "cli")]
+mod watch;
 
 /// Not a test: what the tests start as their target.
 #[test]
@@ -17,6 +23,8 @@ mod target;
 fn target() {
     match std::env::var(target::CASE).as_deref() {
         Ok("counts-signals") => stop::count_signals(),
+        #[cfg(feature = "cli")]
+        Ok("protects-itself") => refused::protect_itself(),
         Ok(case) => service::run(case),
         Err(_) => panic!("start it through the other tests"),
     }

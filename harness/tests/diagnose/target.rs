@@ -25,7 +25,11 @@ pub(crate) struct Target {
 impl Target {
     /// Starts the process without waiting for anything.
     pub(crate) fn spawn(case: &str) -> Target {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Target::spawn_as(Command::new(std::env::current_exe().unwrap()), case)
+    }
+
+    /// The same through a command that ends in this executable, or in a copy of it.
+    pub(crate) fn spawn_as(mut command: Command, case: &str) -> Target {
         command.args(["--exact", "target", "--ignored", "--nocapture", "--test-threads=1"]);
         command.env(CASE, case).stdout(Stdio::piped()).stdin(Stdio::piped());
         // SAFETY: prctl is async-signal-safe.

@@ -83,6 +83,7 @@ fn base(outcome: Outcome, confidence: Confidence, summary: &str) -> Diagnosis {
         target: Target {
             url: Some("http://127.0.0.1:40311/metrics".into()),
             pid: Some(25_150),
+            inner_pid: None,
             exe: Some("svc".into()),
         },
         outcome: Some(outcome),

@@ -151,7 +151,7 @@ fn hostile_case(case: &mut CaseReport, at: &mut usize) {
 
 fn hostile_diagnosis(found: &mut Diagnosis, at: &mut usize) {
     found.summary = nasty(at);
-    found.target = Target { url: Some(nasty(at)), pid: Some(1), exe: Some(nasty(at)) };
+    found.target = Target { url: Some(nasty(at)), pid: Some(1), inner_pid: None, exe: Some(nasty(at)) };
     for thread in &mut found.threads {
         (thread.name, thread.state) = (nasty(at), nasty(at));
         (thread.wchan, thread.syscall) = (Some(nasty(at)), Some(nasty(at)));

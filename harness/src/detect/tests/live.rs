@@ -7,7 +7,7 @@ use crate::model::{Holders, Mode, Provenance, Relation, Resource, ResourceKind, 
 const BOUND: u64 = 1_000_000;
 
 fn target() -> Target {
-    Target { url: Some("http://127.0.0.1:9/metrics".into()), pid: None, exe: Some("svc".into()) }
+    Target { url: Some("http://127.0.0.1:9/metrics".into()), pid: None, inner_pid: None, exe: Some("svc".into()) }
 }
 
 fn look(probes: &Probes, explained: Option<&Explained>) -> Diagnosed {

@@ -143,7 +143,7 @@ impl Trial {
 
     pub(super) fn detect(&self) -> Detected {
         let case = Case { id: CaseId::new("made-up", "naive"), skip: None, expectation: None };
-        let target = Target { url: Some(URL.into()), pid: Some(4700), exe: Some("svc".into()) };
+        let target = Target { url: Some(URL.into()), pid: Some(4700), inner_pid: None, exe: Some("svc".into()) };
         detect(&TrialFacts {
             case: &case,
             drive: self.drive,

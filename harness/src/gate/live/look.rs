@@ -280,6 +280,7 @@ fn conclude(options: &LookOptions, mut samples: Samples<'_>, probes: Probes, jud
         target: Target {
             url: options.url.as_ref().map(ToString::to_string),
             pid: samples.process.as_ref().map(|process| process.pid),
+            inner_pid: samples.process.as_ref().and_then(|process| process.inner_pid),
             exe: samples.process.as_ref().and_then(|process| process.exe.clone()),
         },
         probes,

@@ -100,7 +100,10 @@ fn head(pen: &mut Pen, diagnosis: &Diagnosis) {
     let target = &diagnosis.target;
     let parts: Vec<String> = [
         target.exe.as_deref().map(text::name),
-        target.pid.map(|pid| format!("pid {pid}")),
+        target.pid.map(|pid| match target.inner_pid {
+            Some(inner) => format!("pid {pid} ({inner} in its container)"),
+            None => format!("pid {pid}"),
+        }),
         target.url.as_deref().map(text::name),
     ]
     .into_iter()
