@@ -14,6 +14,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 /// Between two samples whose threads are compared.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Pairs of samples of a process alone, until one shows everything.
+const GLANCES: u32 = 5;
 /// How long a scrape is held open beyond the hang limit at most, so that the last sample sees it.
 const HELD: Duration = Duration::from_secs(30);
 /// How often whoever waits looks whether it was interrupted.
@@ -177,14 +179,30 @@ impl Looker {
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Look, LookError> {
         let Some(pid) = samples.process.as_ref().map(|process| process.pid) else { return Err(LookError::Nothing) };
+        let gaps = samples.gaps.clone();
         samples.sample();
-        wait(PAUSE, interrupted)?;
-        samples.sample();
-        match samples.error.take() {
-            Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => Err(LookError::Ended { pid }),
-            Some(error) => Err(error.into()),
-            None => Ok(conclude(options, samples, Probes::default(), None)),
+        for glance in 1.. {
+            wait(PAUSE, interrupted)?;
+            samples.sample();
+            match samples.error.take() {
+                Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => {
+                    return Err(LookError::Ended { pid });
+                }
+                Some(error) => return Err(error.into()),
+                None => {}
+            }
+            let last = samples.taken.last().cloned();
+            let look = conclude(options, &mut samples, Probes::default(), None);
+            // What was not seen because a lock was just changing hands will be seen another time. What is stuck, or is
+            // never seen, stays so.
+            if look.diagnosed.diagnosis.outcome.is_some() || look.diagnosed.covered || glance == GLANCES {
+                return Ok(look);
+            }
+            samples.taken.clear();
+            samples.taken.extend(last);
+            samples.gaps.clone_from(&gaps);
         }
+        Err(LookError::Nothing)
     }
 
     /// An endpoint, and the process behind it if it can be found.
@@ -249,7 +267,7 @@ impl Looker {
         let judged = judge(&exchange, micros(options.bound), micros(options.hang_limit));
         let connection = side.filter(|_| hung);
         let probes = Probes { prometheus: Some(judged.prometheus), metrics: Some(exchange), health, connection };
-        Ok(conclude(options, samples, probes, Some(judged)))
+        Ok(conclude(options, &mut samples, probes, Some(judged)))
     }
 
     /// Asks another route of the same server, while the scrape hangs. `None` if that cannot even be begun.
@@ -268,7 +286,7 @@ impl Looker {
 }
 
 /// Puts together what was seen.
-fn conclude(options: &LookOptions, mut samples: Samples<'_>, probes: Probes, judged: Option<Judged>) -> Look {
+fn conclude(options: &LookOptions, samples: &mut Samples<'_>, probes: Probes, judged: Option<Judged>) -> Look {
     let died = samples.ended();
     let explained = samples.explained();
     let recording = Recording {
@@ -286,7 +304,7 @@ fn conclude(options: &LookOptions, mut samples: Samples<'_>, probes: Probes, jud
         probes,
         judged,
         explained,
-        gaps: samples.gaps,
+        gaps: std::mem::take(&mut samples.gaps),
         died,
     };
     Look { diagnosed: diagnosed(&recording), recording }
