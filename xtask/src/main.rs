@@ -18,6 +18,7 @@ cargo xtask VERB [ARGS]
   list                show scenarios, variants and cases, and what is modelled
   model [NAME|GLOB…]  check the published prometheus crate, every schedule, under loom and shuttle
   diagnose            say why a live endpoint or process hangs (--url, --pid)
+  gate                hold live endpoints to their bound (--url, --targets, --command)
   report FILE…        render a report again, without running anything
   diagnose-matrix     diagnose the catalogue's hangs in eight builds, and score that
   tidy                check the rules of the house
@@ -25,7 +26,7 @@ cargo xtask VERB [ARGS]
   bench [NAME]        run the benchmarks
   schema              write reports/schema/ from the types
 
-`cargo xtask VERB --help` shows the arguments of repro, list, model, diagnose, report and diagnose-matrix.
+`cargo xtask VERB --help` shows the arguments of repro, list, model, diagnose, gate, report and diagnose-matrix.
 Exit codes: 0 held, 1 violated or vanished, 2 could not judge.";
 
 fn main() -> ExitCode {
@@ -34,7 +35,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let result = match verb.as_str() {
         "repro" | "list" => build::run_gatherlock(&verb, &rest, &[Binary::Scenarios]),
-        "report" | "diagnose" => build::run_gatherlock(&verb, &rest, &[]),
+        "report" | "diagnose" | "gate" => build::run_gatherlock(&verb, &rest, &[]),
         "diagnose-matrix" => matrix::run(&rest),
         "model" => model::run(&rest),
         "tidy" => tidy::run(),

@@ -22,6 +22,8 @@ pub(super) enum Verb {
     Repro(ReproArgs),
     /// Say why a live endpoint or process hangs: who waits for what, who holds it, and what to change.
     Diagnose(DiagnoseArgs),
+    /// Hold live endpoints to their bound, for a CI job: exit 0 if every scrape is served in time.
+    Gate(GateArgs),
     /// Render a report (or the journal of a killed run) again, without running anything.
     Report(ReportArgs),
     /// Show a catalogue's scenarios, variants and cases.
@@ -103,6 +105,59 @@ pub(super) struct DiagnoseArgs {
     /// End with 0 after so many scrapes without a breach.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), requires = "watch")]
     pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GateArgs {
+    /// How the endpoints are asked.
+    #[command(flatten)]
+    pub(super) request: RequestArgs,
+    /// An endpoint; may be given several times.
+    #[arg(long = "url", value_name = "URL", required_unless_present = "targets")]
+    pub(super) urls: Vec<HttpUrl>,
+    /// Endpoints as Prometheus' file_sd lists them, in JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(super) targets: Option<PathBuf>,
+    /// Start this with `sh -c`, wait until the endpoints accept connections, and end it with everything it started.
+    #[arg(long, value_name = "CMD")]
+    pub(super) command: Option<String>,
+    /// How long the command may take until the endpoints accept connections.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration, requires = "command")]
+    pub(super) ready: Duration,
+    /// The process behind the endpoint; found from the port if not given.
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(i32).range(1..))]
+    pub(super) pid: Option<i32>,
+    /// How often each endpoint is scraped.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) scrapes: u32,
+    /// Scrape each endpoint for so long, instead of a number of times.
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "scrapes")]
+    pub(super) duration: Option<Duration>,
+    /// Scrapes side by side each time.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(super) scrapers: u32,
+    /// Let an honest refusal within the bound (503 with a reason, or a body marked stale) hold as well.
+    #[arg(long)]
+    pub(super) allow_contained: bool,
+    /// Also write report.json, report.md, report.html and junit.xml into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// What stdout gets.
+    #[arg(long, value_enum, default_value_t = GateFormat::Text)]
+    pub(super) format: GateFormat,
+}
+
+/// What `gate` prints on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GateFormat {
+    /// For people.
+    Text,
+    /// Exactly one JSON document.
+    Json,
+    /// Annotations for GitHub's runner.
+    Github,
+    /// For CI systems that show tests.
+    Junit,
 }
 
 /// How an endpoint is asked, and what it is held to.

@@ -29,7 +29,8 @@ pub(super) fn run(args: &DiagnoseArgs) -> Result<u8, String> {
         let report = look_report(&replayed.diagnosed, &replayed.recording, command(), elapsed(begun));
         return show(args, &report, args.out.as_deref());
     }
-    let options = look_options(&args.request, args.url.clone(), args.pid)?;
+    let mut options = look_options(&args.request, args.url.clone(), args.pid)?;
+    options.always_sample = !args.watch;
     let interrupt = Interrupt::catch()?;
     let looker = Looker::start().map_err(|error| error.to_string())?;
     if args.watch {

@@ -21,6 +21,7 @@ pub(super) fn look_options(args: &RequestArgs, url: Option<HttpUrl>, pid: Option
     Ok(LookOptions {
         url,
         pid,
+        always_sample: false,
         health_url: args.health_url.clone(),
         bound: args.bound,
         hang_limit,
@@ -55,6 +56,8 @@ pub(super) fn command() -> Vec<String> {
         };
         let shown: Option<fn(&str) -> String> = match name.as_str() {
             "--header" => Some(header_name),
+            // A command line may hold anything, and a report goes far.
+            "--command" => Some(|_| "…".to_string()),
             "--bearer-file" | "--ca-file" | "--save" | "--snapshot" | "--out" | "--targets" => Some(file_name),
             _ => None,
         };

@@ -3,6 +3,7 @@
 mod args;
 mod diagnose;
 mod endpoint;
+mod gate;
 mod interrupt;
 mod list;
 mod output;
@@ -23,6 +24,7 @@ pub fn main() -> ExitCode {
     let result = match cli.verb {
         Verb::Repro(args) => repro::run(&args),
         Verb::Diagnose(args) => diagnose::run(&args),
+        Verb::Gate(args) => gate::run(&args),
         Verb::Report(args) => report::run(&args),
         Verb::List(args) => list::run(&args),
     };

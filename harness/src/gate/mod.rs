@@ -2,6 +2,7 @@
 
 mod assemble;
 mod drive;
+mod endpoint;
 mod environment;
 mod event;
 mod findings;
@@ -14,6 +15,7 @@ mod stage;
 mod trial;
 
 pub use assemble::{CaseRecord, RunEnd, RunHeader, TrialRecord, assemble};
+pub use endpoint::{BadTargets, GateOptions, Target, gate, read_targets};
 pub use environment::environment;
 pub use event::{Observer, RunEvent};
 pub use keeper::{Keeper, KeeperError, report_from_journal, write_atomically};

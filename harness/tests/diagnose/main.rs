@@ -5,6 +5,8 @@
 mod cli;
 mod contended;
 mod events;
+#[cfg(feature = "cli")]
+mod gate;
 mod locks;
 #[cfg(feature = "cli")]
 mod refused;

@@ -28,6 +28,8 @@ pub struct LookOptions {
     pub url: Option<HttpUrl>,
     /// The process; found from the URL's port if not given.
     pub pid: Option<i32>,
+    /// Whether a process that the caller named is looked into even when its endpoint answers in time.
+    pub always_sample: bool,
     /// The route that is asked beside a scrape that hangs; `/health` of the same server if not given.
     pub health_url: Option<HttpUrl>,
     /// Within which the endpoint must answer.
@@ -157,6 +159,15 @@ impl Looker {
         Ok(Looker { engine: Engine::new(), scraper: Scraper::start().map_err(LookError::System)? })
     }
 
+    /// Begins a scrape that is not looked at.
+    pub(crate) fn begin(
+        &self,
+        request: &ScrapeRequest,
+        deliver: impl FnOnce(Exchange) + Send + 'static,
+    ) -> Result<InFlight, LookError> {
+        Ok(self.scraper.begin(request, deliver)?)
+    }
+
     /// Looks once. `interrupted` is asked now and then; when it says yes, the look ends at once.
     ///
     /// # Errors
@@ -253,7 +264,12 @@ impl Looker {
             return Err(LookError::Untrusted { url: url.clone(), reason: reason.clone() });
         }
         let hung = exchange.error.is_some() && exchange.total_us >= micros(options.hang_limit);
-        if given.is_some() && samples.taken.is_empty() && samples.error.is_none() && !samples.ended() {
+        if options.always_sample
+            && given.is_some()
+            && samples.taken.is_empty()
+            && samples.error.is_none()
+            && !samples.ended()
+        {
             // It answered in time, and the caller wants to know about the process as well.
             samples.sample();
             wait(PAUSE, interrupted)?;
