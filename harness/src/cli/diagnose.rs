@@ -3,7 +3,7 @@
 use super::args::{DiagnoseArgs, DiagnosisFormat, FileFormat};
 use super::endpoint::{command, look_options};
 use super::interrupt::Interrupt;
-use super::output::{terminal_options, write_files};
+use super::output::{print_document, terminal_options, write_files};
 use crate::gate::{Look, LookError, LookOptions, Looker, look_report, replay, write_atomically};
 use crate::model::{Recording, Report};
 use crate::render::{html, json, markdown, terminal};
@@ -105,7 +105,7 @@ fn show(args: &DiagnoseArgs, report: &Report, folder: Option<&Path>) -> Result<u
         DiagnosisFormat::Markdown => markdown::render(report),
         DiagnosisFormat::Html => html::render(report),
     };
-    print!("{text}");
+    print_document(&text)?;
     if let Some(folder) = folder {
         for path in write_files(report, &FILES, folder)? {
             eprintln!("report: {}", path.display());

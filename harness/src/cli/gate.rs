@@ -3,7 +3,7 @@
 use super::args::{FileFormat, GateArgs, GateFormat};
 use super::endpoint::{command, look_options};
 use super::interrupt::Interrupt;
-use super::output::{terminal_options, write_files};
+use super::output::{print_document, terminal_options, write_files};
 use crate::gate::{GateOptions, Target, gate, read_targets};
 use crate::model::{CaseReport, ExchangeError, Verdict};
 use crate::probe::scrape::{ScrapeRequest, scrape};
@@ -49,12 +49,12 @@ pub(super) fn run(args: &GateArgs) -> Result<u8, String> {
     if let Some(service) = &mut service {
         service.end().map_err(|error| error.to_string())?;
     }
-    match args.format {
-        GateFormat::Text => print!("{}", terminal::render(&report, &terminal_options())),
-        GateFormat::Json => print!("{}", json::render(&report)),
-        GateFormat::Github => print!("{}", github::render(&report)),
-        GateFormat::Junit => print!("{}", junit::render(&report)),
-    }
+    print_document(&match args.format {
+        GateFormat::Text => terminal::render(&report, &terminal_options()),
+        GateFormat::Json => json::render(&report),
+        GateFormat::Github => github::render(&report),
+        GateFormat::Junit => junit::render(&report),
+    })?;
     if let Some(folder) = &args.out {
         for path in write_files(&report, &FILES, folder)? {
             eprintln!("report: {}", path.display());

@@ -5,7 +5,7 @@ use crate::gate::write_atomically;
 use crate::model::Report;
 use crate::render::terminal::TerminalOptions;
 use crate::render::{html, json, junit, markdown};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 /// Narrower than this, tables wrap in the terminal rather than in the renderer.
@@ -24,6 +24,15 @@ pub(super) fn terminal_options() -> TerminalOptions {
         if terminal { usize::from(console::Term::stdout().size().1).clamp(LEAST_WIDTH, MOST_WIDTH) } else { LOG_WIDTH };
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     TerminalOptions { color: !no_color && (set("CLICOLOR_FORCE") || terminal), width, unicode: true }
+}
+
+/// Prints a document. Whoever reads it may stop early, as `head` does: that is no error.
+pub(super) fn print_document(text: &str) -> Result<(), String> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {error}")),
+        _ => Ok(()),
+    }
 }
 
 impl FileFormat {

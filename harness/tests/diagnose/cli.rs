@@ -225,3 +225,53 @@ fn what_makes_no_sense_is_refused_with_two() {
         assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn an_answer_after_the_bound_is_late() {
+    // It answers when it is asked for its health, which happens only when the bound has passed.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/metrics", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut waiting: Vec<TcpStream> = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let health = head(&mut stream).starts_with("GET /health ");
+            waiting.push(stream);
+            if health {
+                // Whoever asked may have gone.
+                waiting.drain(..).for_each(|mut stream| drop(stream.write_all(ok("a 1\n").as_bytes())));
+            }
+        }
+    });
+    let (code, found) = json(&[&["--url", &url, "--bound", "200ms", "--hang-limit", "600s"]]);
+    assert_eq!((code, found.outcome), (1, Some(Outcome::Late)), "{}", found.summary);
+    let prometheus = found.probes.prometheus.unwrap();
+    assert_eq!((prometheus.up, prometheus.scrape_duration_seconds), (0, 0.2), "Prometheus gives up at its timeout");
+    assert!(found.samples > 0, "it was looked at while it was waited for");
+}
+
+#[test]
+fn a_process_that_is_not_the_one_behind_the_url_is_said_to_be_that() {
+    let (_target, url) = Target::listening("register-in-collect");
+    let other = Target::start("contended");
+    let (code, found) = json(&[&["--url", &url, "--pid", &other.pid().to_string()], &HANGS]);
+    assert_eq!(code, 1);
+    assert_ne!(found.outcome, Some(Outcome::Deadlocked), "{}", found.summary);
+    let gap = found.gaps.iter().find(|gap| gap.why.contains("is served by process")).expect("it is said");
+    assert!(gap.uncovers && gap.why.contains(&format!("not by process {}", other.pid())), "{}", gap.why);
+}
+
+#[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let (_target, url) = Target::listening("crowd");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("crowd.json").display().to_string();
+    assert_eq!(json(&[&["--url", &url, "--save", &file], &HANGS]).0, 1);
+    let mut command = gatherlock();
+    command.args(["diagnose", "--snapshot", &file, "--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut reading = command.spawn().unwrap();
+    // Far more than a pipe holds is to come, and nobody takes it.
+    drop(reading.stdout.take());
+    let output = reading.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(1), String::new()));
+}
