@@ -8,6 +8,7 @@ mod connection;
 use crate::endpoint::Endpoint;
 use crate::thread;
 use connection::Limits;
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
@@ -38,6 +39,10 @@ pub struct Listener {
 
 /// How many connections are answered at once. Those beyond get 503 at once.
 const CONNECTIONS: usize = 64;
+
+/// How many of those that got 503 are kept open, the latest: a request that is still on its way when its connection is
+/// closed would reset it, and the peer lose the answer. So a listener has at most 321 file descriptors.
+const TURNED_AWAY: usize = 256;
 
 impl Listener {
     /// Binds the address and starts the accepting thread.
@@ -77,6 +82,7 @@ impl Drop for Listener {
 
 fn accept(socket: &TcpListener, endpoint: &Endpoint, closed: &AtomicBool) {
     let open = Arc::new(AtomicUsize::new(0));
+    let mut turned_away = VecDeque::with_capacity(TURNED_AWAY);
     loop {
         let accepted = socket.accept();
         if closed.load(Ordering::SeqCst) {
@@ -94,9 +100,14 @@ fn accept(socket: &TcpListener, endpoint: &Endpoint, closed: &AtomicBool) {
         };
         if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
             open.fetch_sub(1, Ordering::SeqCst);
-            connection::turn_away(stream);
+            if turned_away.len() == TURNED_AWAY {
+                turned_away.pop_front().map(connection::let_go);
+            }
+            turned_away.extend(connection::turn_away(stream));
             continue;
         }
+        // Served again: the crowd is over.
+        turned_away.drain(..).for_each(connection::let_go);
         let slot = Slot(Arc::clone(&open));
         let endpoint = endpoint.clone();
         // Without a thread the connection is dropped, and so is its slot.

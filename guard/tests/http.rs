@@ -198,6 +198,15 @@ fn the_listener_takes_a_request_in_pieces_and_survives_peers_that_leave() {
         stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
         stream.read_exact(&mut [0]).unwrap();
     }
+    // Slow readers: they take nothing at all, and keep nobody else from an answer.
+    let mut slow = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n").unwrap();
+        slow.push(stream);
+    }
+    assert_eq!(body(&scrape(address, "GET", "/metrics", "")).lines().count(), 400_000);
+    drop(slow);
     drop(TcpStream::connect(address).unwrap());
     assert!(scrape(address, "HEAD", "/metrics", "").starts_with("HTTP/1.1 200 OK\r\n"));
 }

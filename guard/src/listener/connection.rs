@@ -36,15 +36,18 @@ pub(crate) fn serve(mut stream: TcpStream, endpoint: &Endpoint, limits: Limits) 
     let _gone = write(&mut stream, &answer, limits.body).and_then(|()| finish(&mut stream));
 }
 
-/// Answers a connection too many, without waiting for anything it says.
-pub(crate) fn turn_away(mut stream: TcpStream) {
+/// Answers a connection too many, without waiting for anything it says, and returns it if it is worth keeping for a while.
+pub(crate) fn turn_away(mut stream: TcpStream) -> Option<TcpStream> {
     let answer = plain(503, "no metrics: 64 connections are being answered already\n");
     // What does not fit into the socket's buffer at once is not worth waiting for.
     let sent = stream.set_nonblocking(true).and_then(|()| stream.write_all(&bytes(&answer)));
-    if sent.and_then(|()| stream.shutdown(Shutdown::Write)).is_ok() {
-        // A request that is there already would otherwise reset the connection, and the peer lose the answer.
-        let _rest = stream.read(&mut [0_u8; HEAD]);
-    }
+    sent.and_then(|()| stream.shutdown(Shutdown::Write)).ok().map(|()| stream)
+}
+
+/// Lets go of a connection that was turned away: a request that is there unread would reset it, and the peer lose the
+/// answer.
+pub(crate) fn let_go(mut stream: TcpStream) {
+    let _rest = stream.read(&mut [0_u8; HEAD]);
 }
 
 enum Unread {
