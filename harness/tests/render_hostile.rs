@@ -2,7 +2,7 @@
 
 mod render_fixture;
 
-use gatherlock::model::{Diagnosis, Report, TimelineEntry};
+use gatherlock::model::{Diagnosis, Evidence, ExchangeError, Report, TimelineEntry};
 use gatherlock::render::terminal::TerminalOptions;
 use gatherlock::render::{github, html, junit, markdown, svg, terminal};
 use render_fixture::hostile::report;
@@ -184,9 +184,12 @@ fn junit_is_well_formed() {
 
 #[test]
 fn markdown_stays_within_a_mebibyte_and_has_no_foreign_markup() {
-    let text = markdown::render(&report());
+    check_markdown(&markdown::render(&report()));
+}
+
+fn check_markdown(text: &str) {
     assert!(text.len() <= MIB);
-    nothing_hidden("markdown", &text);
+    nothing_hidden("markdown", text);
     let mut fence: Option<String> = None;
     for line in text.lines() {
         let ticks: String = line.chars().take_while(|c| *c == '`').collect();
@@ -254,5 +257,26 @@ fn annotations_are_one_command_a_line() {
         let (kind, rest) = line.strip_prefix("::").and_then(|rest| rest.split_once(' ')).unwrap_or((line, ""));
         assert!(["error", "warning", "notice"].contains(&kind), "{line}");
         assert!(rest.starts_with("title="), "{line}");
+    }
+}
+
+#[test]
+fn the_report_of_a_diagnosis_is_as_clean() {
+    let all = report();
+    for (found, decisive) in diagnoses(&all).zip([true, false].into_iter().cycle()) {
+        let nasty = found.summary.clone();
+        let mut found = found.clone();
+        let (detector, because) = ("scrape".to_string(), vec![nasty.clone(), nasty.clone()]);
+        found.evidence = vec![Evidence { detector, says: nasty.clone(), because, decisive }];
+        if let Some(metrics) = &mut found.probes.metrics {
+            metrics.content_type = Some(nasty.clone());
+            metrics.error = Some(ExchangeError::Malformed { reason: nasty.clone() });
+        }
+        let report = Report { cases: Vec::new(), diagnosis: Some(found), command: vec![nasty], ..report() };
+        let options = TerminalOptions { color: false, width: 100, unicode: true };
+        nothing_hidden("text", &terminal::render(&report, &options));
+        check_markup("page", &html::render(&report));
+        check_markdown(&markdown::render(&report));
+        well_formed("junit", &junit::render(&report));
     }
 }

@@ -15,7 +15,7 @@ pub struct Sight<'a> {
     pub target: &'a Target,
     /// What the probes saw; `metrics` is the judged scrape, and `None` if none was sent.
     pub probes: &'a Probes,
-    /// What that scrape is worth, from [`judge`](super::judge).
+    /// What that scrape is worth, from [`judge`](super::judge()).
     pub judged: Option<&'a Judged>,
     /// What could not be seen around that, and why.
     pub gaps: &'a [Gap],
