@@ -100,8 +100,9 @@ fn accept(socket: &TcpListener, endpoint: &Endpoint, closed: &AtomicBool) {
         };
         if open.fetch_add(1, Ordering::SeqCst) >= CONNECTIONS {
             open.fetch_sub(1, Ordering::SeqCst);
-            if turned_away.len() == TURNED_AWAY {
-                turned_away.pop_front().map(connection::let_go);
+            while turned_away.len() >= TURNED_AWAY {
+                let Some(oldest) = turned_away.pop_front() else { break };
+                connection::let_go(oldest);
             }
             turned_away.extend(connection::turn_away(stream));
             continue;
