@@ -30,6 +30,11 @@
 //!                 +0.67/scrape   +0.67/scrape   +1/scrape   +1/scrape   +0.67/scrape                    +0.67/scrape
 //!                 1 stuck        1 stuck        1 stuck     1 stuck     1 stuck                         1 stuck
 //!
+//!               guarded
+//! ──────────────────────
+//! update during gather
+//!   actor-cycle ✓ served
+//!
 //!   naive            stalled     `tokio-rt-worker` 2384 waits for message on a channel in
 //!                                gatherlock_scenarios::scenarios::actor_cycle::ask
 //!                                (scenarios/src/scenarios/actor_cycle.rs:78)

@@ -28,6 +28,12 @@
 //!   app-lock-retaken ✓ deadlocked ✓ deadlocked ✓ deadlocked ✓ contained ✓ invalid –       –        ✓ deadlocked
 //!                      +1/scrape    +1/scrape    +1/scrape    +1/scrape                              +0.33/scrape
 //!
+//!                    guarded
+//! ─────────────────────────────────
+//! recursive lock
+//!   app-lock-retaken ✓ contained
+//!                      +0.33/scrape
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 3194 holds Mutex<Readings> (LOCK) and waits for it again (LOCK): it
 //!                                waits for itself
 //! ```

@@ -27,6 +27,11 @@
 //! ──────────────────────────────────────────────────────────────────────────────────────────────
 //! contention
 //!   cardinality-explosion ✓ late ✓ late   ✓ late  ✓ contained ✓ late   –       ✓ late   ✓ late
+//!
+//!                         guarded
+//! ───────────────────────────────────
+//! contention
+//!   cardinality-explosion ✓ contained
 //! ```
 
 use super::series::{self, Series};

@@ -23,6 +23,11 @@
 //! contention
 //!   cardinality-explosion-past-the-limit ✓ busy –        –       –        –        –       –        –
 //!
+//!                                        guarded
+//! ──────────────────────────────────────────────
+//! contention
+//!   cardinality-explosion-past-the-limit –
+//!
 //!   naive            busy        `tokio-rt-worker` 29784 runs the request, is on CPU and makes progress
 //! ```
 

@@ -25,6 +25,11 @@
 //! ───────────────────────────────────────────────────────────────────────────────────────────────
 //! answered, but wrong
 //!   frozen-canary ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid
+//!
+//!                 guarded
+//! ─────────────────────────
+//! answered, but wrong
+//!   frozen-canary ✓ invalid
 //! ```
 
 use super::handlers;

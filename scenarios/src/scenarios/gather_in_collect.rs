@@ -29,6 +29,14 @@
 //!                       +0.33/scrape   +0.67/scrape   +1/scrape    +1/scrape   +0.67/scrape                    +1/scrape
 //!                       1 stuck        1 stuck        1 stuck      1 stuck     1 stuck                         1 stuck
 //!
+//!                       guarded
+//! ────────────────────────────────────
+//! recursive lock
+//!   gather-in-collect   ✓ served
+//!   gather-in-collect   ✓ contained
+//!     prometheus=0.13.4   +0.33/scrape
+//!                         1 stuck
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 2908 holds prometheus Registry #1 (READ) and waits for it again
 //!                                (READ), behind `plugin-load` 2924 in its queue, which waits for prometheus Registry #1
 //!                                (WRITE)

@@ -21,6 +21,13 @@
 //! ────────────────────────────────────────────────────────────────────────────────────────────────────
 //! recursive lock
 //!   gather-in-collect-no-writer ✓ served ✓ served ✓ served ✓ served ✓ served –       –        ✓ served
+//!
+//!                               guarded
+//! ──────────────────────────────────────
+//! recursive lock
+//!   gather-in-collect-no-writer ✓ served
+//!   gather-in-collect-no-writer ✓ served
+//!     prometheus=0.13.4
 //! ```
 
 use super::gather_in_collect::play_with;

@@ -27,6 +27,12 @@
 //!   guard-in-expression ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ invalid –       –        ✓ deadlocked
 //!                         +0.67/scrape   +0.33/scrape   +1/scrape    +1/scrape                              +0.67/scrape
 //!
+//!                       guarded
+//! ────────────────────────────────────
+//! recursive lock
+//!   guard-in-expression ✓ contained
+//!                         +0.33/scrape
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 3329 holds RwLock<HashMap<String, AtomicU64, RandomState, Global>>
 //!                                (READ) and waits for it again (WRITE): it waits for itself
 //! ```

@@ -28,6 +28,13 @@
 //!   hot-app-lock ✓ late     ✓ late     ✓ late     ✓ contained ✓ invalid  ✓ served   ✓ served   ✓ late
 //!                  recovers   recovers   recovers   +1/scrape   recovers   recovers   recovers   recovers
 //!                                                   recovers
+//!
+//!                guarded
+//! ──────────────────────────
+//! contention
+//!   hot-app-lock ✓ contained
+//!                  +1/scrape
+//!                  recovers
 //! ```
 
 use super::handlers;

@@ -24,6 +24,13 @@
 //! ───────────────────────────────────────────────────────────────────────────────────────────
 //! update during gather
 //!   inc-during-gather ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served ✓ served
+//!
+//!                       guarded
+//! ──────────────────────────────
+//! update during gather
+//!   inc-during-gather   ✓ served
+//!   inc-during-gather   ✓ served
+//!     prometheus=0.13.4
 //! ```
 
 use super::handlers;

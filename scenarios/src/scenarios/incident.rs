@@ -29,6 +29,14 @@
 //!              +1/scrape    +1/scrape    +1/scrape    +1/scrape                               +1/scrape
 //!              3 stuck      3 stuck      3 stuck      3 stuck                                 3 stuck
 //!
+//!                       guarded
+//! ─────────────────────────────────
+//! the incident
+//!   incident            ✓ served
+//!   incident            ✓ contained
+//!     prometheus=0.13.4   +1/scrape
+//!                         3 stuck
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 3729 holds prometheus Registry #1 (READ) and waits for Mutex<Sessions>
 //!                                (LOCK), which `session-open` 3738 holds while it waits for prometheus Registry #1
 //!                                (WRITE)

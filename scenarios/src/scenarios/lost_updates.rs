@@ -28,6 +28,12 @@
 //! answered, but wrong
 //!   lost-updates ✓ served ✓ served ✓ served ✓ served ✓ served    ✓ served ✓ served ✓ served
 //!                  0 lost   0 lost   0 lost   0 lost   1000 lost   0 lost   0 lost   0 lost
+//!
+//!                guarded
+//! ───────────────────────
+//! answered, but wrong
+//!   lost-updates ✓ served
+//!                  0 lost
 //! ```
 
 use super::handlers;

@@ -25,6 +25,11 @@
 //! ─────────────────────────────────────────────────────────────────────────────────────────────────
 //! update during gather
 //!   new-series-during-gather ✓ served ✓ served ✓ served ✓ served ✓ served –       ✓ served ✓ served
+//!
+//!                            guarded
+//! ───────────────────────────────────
+//! update during gather
+//!   new-series-during-gather ✓ served
 //! ```
 
 use super::handlers;

@@ -46,6 +46,13 @@
 //!     prometheus=0.13.4           +0.67/scrape
 //!                                 recovers
 //!
+//!                               guarded
+//! ────────────────────────────────────────────
+//! update during gather
+//!   observer-frozen-mid-observe ✓ contained
+//!                                 +0.33/scrape
+//!                                 recovers
+//!
 //!   naive            livelocked  `tokio-rt-worker` 1282 spins on a word that does not change (Histogram
 //!                                `request_seconds`: 2 observations started, 1 finished; collecting waits for the
 //!                                rest); `observer` 1284 is inside the code that should change it

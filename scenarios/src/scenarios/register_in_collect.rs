@@ -34,6 +34,13 @@
 //!   register-in-collect ✓ deadlocked   –       –        ✓ deadlocked
 //!                         +0.67/scrape                    +0.67/scrape
 //!
+//!                       guarded
+//! ────────────────────────────────────
+//! recursive lock
+//!   register-in-collect ✓ served
+//!   register-in-collect ✓ contained
+//!     prometheus=0.13.4   +0.33/scrape
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 2502 holds prometheus Registry #1 (READ) and waits for it again
 //!                                (WRITE): it waits for itself
 //! ```

@@ -27,6 +27,11 @@
 //! ───────────────────────────────────────────────────────────────────────────────────────
 //! contention
 //!   register-storm ✓ served ✓ served ✓ served ✓ served ✓ served –       ✓ served ✓ served
+//!
+//!                  guarded
+//! ─────────────────────────
+//! contention
+//!   register-storm ✓ served
 //! ```
 
 use super::handlers;

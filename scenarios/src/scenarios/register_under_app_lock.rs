@@ -40,6 +40,14 @@
 //!     lock=std                +1/scrape                              +1/scrape
 //!                             1 stuck                                1 stuck
 //!
+//!                           guarded
+//! ──────────────────────────────────
+//! update during gather
+//!   register-under-app-lock ✓ served
+//!     lock=parking-lot
+//!   register-under-app-lock ✓ served
+//!     lock=std
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 4243 holds prometheus Registry #1 (READ) and waits for Mutex<Sessions>
 //!                                (LOCK), which `session-open` 4253 holds while it waits for prometheus Registry #1
 //!                                (WRITE)

@@ -32,6 +32,12 @@
 //! contention
 //!   scrape-storm ✓ late     ✓ late     ✓ late     ✓ contained ✓ late     ✓ served   ✓ late     ✓ ~served
 //!                  recovers   recovers   recovers   recovers    recovers   recovers   recovers   recovers
+//!
+//!                guarded
+//! ─────────────────────────
+//! contention
+//!   scrape-storm ✓ served
+//!                  recovers
 //! ```
 
 use super::series;

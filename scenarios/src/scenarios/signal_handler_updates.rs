@@ -41,6 +41,13 @@
 //!                            +0.67/scrape                     +0.33–1/scrape
 //!                            1 stuck                          1 stuck
 //!
+//!                          guarded
+//! ───────────────────────────────────────
+//! recursive lock
+//!   signal-handler-updates ✓ contained
+//!                            +0.33/scrape
+//!                            1 stuck
+//!
 //!   naive            deadlocked  the request on `tokio-rt-worker` 27329 waits for children of metric vector
 //!                                `requests_total` (READ), which `worker` 27408 holds; `worker` 27408 holds
 //!                                children of metric vector `requests_total` (WRITE) and waits for it again (READ):

@@ -32,6 +32,16 @@
 //!                  +0.67/scrape   +0.67/scrape   +1/scrape   +1/scrape   +0.67/scrape            +0.33/scrape   +1/scrape
 //!                  recovers       recovers       recovers    recovers    recovers                recovers       recovers
 //!
+//!                guarded
+//! ─────────────────────────────
+//! I/O in a scrape
+//!   slow-collect ✓ contained
+//!                  +0.33/scrape
+//!                  recovers
+//!   slow-collect ✓ contained
+//!     group=own    +0.33/scrape
+//!                  recovers
+//!
 //!   naive            stalled     `tokio-rt-worker` 3440 waits for receive from TCP peer 127.0.0.1:38017 (local
 //!                                127.0.0.1:43238) in gatherlock_scenarios::peer::Peer::lag (scenarios/src/peer.rs:62)
 //! ```

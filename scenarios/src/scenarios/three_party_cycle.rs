@@ -27,6 +27,11 @@
 //!                       +0.67/scrape   +0.67/scrape   +1/scrape    +1/scrape                              +0.33/scrape
 //!                       2 stuck        2 stuck        2 stuck      2 stuck                                2 stuck
 //!
+//!                     guarded
+//! ────────────────────────────
+//! update during gather
+//!   three-party-cycle ✓ served
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 2092 holds prometheus Registry #1 (READ) and waits for Mutex<Cache>
 //!                                (LOCK), which `cache-refill` 2100 holds while it waits for Mutex<Index> (LOCK), which
 //!                                `index-build` 2098 holds while it waits for prometheus Registry #1 (WRITE)

@@ -39,6 +39,16 @@
 //!     stuck=for-good   +0.33/scrape            +0.17/scrape   +0.50/scrape
 //!                      no recovery             no recovery    no recovery
 //!
+//!                         guarded
+//! ──────────────────────────────────────
+//! I/O in a scrape
+//!   timeout-leaks         ✓ contained
+//!     stuck=until-release   +0.17/scrape
+//!                           recovers
+//!   timeout-leaks         ✓ contained
+//!     stuck=for-good        +0.17/scrape
+//!                           no recovery
+//!
 //!   naive            stalled     `tokio-rt-worker` 4476 waits for receive from TCP peer 127.0.0.1:36961 (local
 //!                                127.0.0.1:46580) in gatherlock_scenarios::peer::Peer::lag (scenarios/src/peer.rs:62)
 //! ```

@@ -27,6 +27,13 @@
 //!   unregister-in-collect ✓ deadlocked   ✓ deadlocked   ✓ deadlocked ✓ contained ✓ deadlocked   –       –        –
 //!                           +0.67/scrape   +0.67/scrape   +1/scrape    +1/scrape   +0.67/scrape
 //!
+//!                         guarded
+//! ──────────────────────────────────────
+//! recursive lock
+//!   unregister-in-collect ✓ served
+//!   unregister-in-collect ✓ contained
+//!     prometheus=0.13.4     +0.33/scrape
+//!
 //!   naive            deadlocked  `tokio-rt-worker` 2793 holds prometheus Registry #1 (READ) and waits for it again
 //!                                (WRITE): it waits for itself
 //! ```

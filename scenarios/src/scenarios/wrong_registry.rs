@@ -25,6 +25,11 @@
 //! ──────────────────────────────────────────────────────────────────────────────────────────────
 //! answered, but wrong
 //!   wrong-registry ✓ invalid ✓ invalid ✓ invalid ✓ invalid ✓ invalid –       ✓ invalid ✓ invalid
+//!
+//!                  guarded
+//! ──────────────────────────
+//! answered, but wrong
+//!   wrong-registry ✓ invalid
 //! ```
 
 use super::handlers;
