@@ -15,3 +15,5 @@ pub mod model;
 pub mod probe;
 pub mod render;
 pub mod runner;
+
+pub use gate::within;

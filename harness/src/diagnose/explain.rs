@@ -30,7 +30,14 @@ pub(super) struct Explanation {
 }
 
 /// Explains the second sample; the first tells what has not moved.
-pub(super) fn explain(images: &Images, first: Option<&Snapshot>, second: &Snapshot, live: bool) -> Explanation {
+pub(super) fn explain(
+    images: &Images,
+    first: Option<&Snapshot>,
+    second: &Snapshot,
+    live: bool,
+    judged: &[i32],
+    apart: &[i32],
+) -> Explanation {
     let mut gaps = second.gaps.clone();
     let first = first.filter(|first| first.pid == second.pid);
     let layout = images.layout(&second.modules, &mut gaps);
@@ -60,6 +67,9 @@ pub(super) fn explain(images: &Images, first: Option<&Snapshot>, second: &Snapsh
     let mut explained = graph.explained;
     explained.runtime = runtime::state(&stacks, &waits, stuck);
     explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained)).collect();
+    for thread in &mut explained.threads {
+        thread.serves_request = (thread.serves_request && !apart.contains(&thread.tid)) || judged.contains(&thread.tid);
+    }
     explained.samples = if first.is_some() { 2 } else { 1 };
     gaps.append(&mut count_gaps(&explained));
     gaps.append(&mut stack_gaps(&stacks));

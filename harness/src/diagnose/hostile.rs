@@ -189,7 +189,7 @@ proptest! {
         running.threads[0].syscall = None;
         let images = image::Images::default();
         for second in [&snapshot, &running] {
-            let explanation = explain::explain(&images, Some(&snapshot), second, false);
+            let explanation = explain::explain(&images, Some(&snapshot), second, false, &[], &[]);
             prop_assert_eq!(explanation.explained.threads.len(), 1);
         }
     }

@@ -35,8 +35,15 @@ impl Live {
         })
     }
 
-    pub(super) fn explain(&self, first: Option<&Snapshot>, second: &mut Snapshot, live: bool) -> Explained {
-        let mut explanation = explain::explain(&self.images, first, second, live);
+    pub(super) fn explain(
+        &self,
+        first: Option<&Snapshot>,
+        second: &mut Snapshot,
+        live: bool,
+        judged: &[i32],
+        apart: &[i32],
+    ) -> Explained {
+        let mut explanation = explain::explain(&self.images, first, second, live, judged, apart);
         second.words.append(&mut explanation.read);
         explanation.explained
     }

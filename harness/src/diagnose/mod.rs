@@ -100,6 +100,19 @@ impl Engine {
     /// without a first sample none is. With `live` the process behind the snapshot may be read, and every word read goes
     /// into `second.words`, so that a later explanation of the same snapshot needs no process.
     pub fn explain(&self, first: Option<&Snapshot>, second: &mut Snapshot, live: bool) -> Explained {
-        self.live.explain(first, second, live)
+        self.explain_for(first, second, live, &[], &[])
+    }
+
+    /// The same, for a caller that knows which threads run what is judged: `judged` count as serving the request, whatever
+    /// their stacks show, and those `apart` never do.
+    pub fn explain_for(
+        &self,
+        first: Option<&Snapshot>,
+        second: &mut Snapshot,
+        live: bool,
+        judged: &[i32],
+        apart: &[i32],
+    ) -> Explained {
+        self.live.explain(first, second, live, judged, apart)
     }
 }

@@ -107,9 +107,16 @@ pub(super) fn state(stacks: &[Stack<'_>], waits: &[Wait], stuck: impl Fn(usize) 
     })
 }
 
+/// Without line tables, the loop of a runtime on one thread is inlined into `Runtime::block_on`: it is known by the task that
+/// it polls in there.
+fn polls_task(stack: &Stack<'_>) -> bool {
+    let shows = |path: &str| stack.logical().any(|frame| frame.function.contains(path));
+    shows("tokio::runtime::task::raw::poll") && shows("tokio::runtime::runtime::Runtime::block_on")
+}
+
 /// By its frames; where names are missing, by what its functions contain, or else by the name that tokio gives its threads.
 fn is_worker(stack: &Stack<'_>) -> bool {
-    if shows(stack, WORKER) {
+    if shows(stack, WORKER) || polls_task(stack) {
         return true;
     }
     let known = stack.frames.iter().any(|frame| frame.hinted().any(|hint| hint.starts_with("tokio-")));

@@ -12,7 +12,14 @@ impl Live {
         Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
     }
 
-    pub(super) fn explain(&self, _first: Option<&Snapshot>, second: &mut Snapshot, _live: bool) -> Explained {
+    pub(super) fn explain(
+        &self,
+        _first: Option<&Snapshot>,
+        second: &mut Snapshot,
+        _live: bool,
+        _judged: &[i32],
+        _apart: &[i32],
+    ) -> Explained {
         let why = format!("this build is for {} on {}", std::env::consts::OS, std::env::consts::ARCH);
         let mut gaps = second.gaps.clone();
         gaps.push(Gap { what: "stacks, waits and holders of locks".into(), why, uncovers: true });
