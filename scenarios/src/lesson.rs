@@ -3,7 +3,7 @@
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Drive, Expectation, ExpectedLimits, Outcome, Range, Release, Scenario};
+use gatherlock::model::{Company, Drive, Expectation, ExpectedLimits, Outcome, Range, Release, Scenario};
 use std::collections::BTreeMap;
 
 /// One mistake. Its title and its story are the scenario file's own module doc, so that code, doc and report cannot
@@ -17,10 +17,8 @@ pub(crate) struct Lesson {
     pub(crate) source: &'static str,
     /// Where it happened for real.
     pub(crate) origin: &'static [&'static str],
-    /// Whether its trials run alone.
-    pub(crate) exclusive: bool,
-    /// See [`Scenario::serial`].
-    pub(crate) serial: bool,
+    /// How its trials get on with others.
+    pub(crate) company: Company,
     /// The bound of its trials, if the run's default does not fit.
     pub(crate) bound_ms: Option<u64>,
     /// What the parent does to it.
@@ -131,8 +129,7 @@ impl Lesson {
             title: title.trim_end_matches('.').to_string(),
             story: paragraphs.collect::<Vec<_>>().join("\n\n"),
             origin: self.origin.iter().map(|origin| origin.to_string()).collect(),
-            exclusive: self.exclusive,
-            serial: self.serial,
+            company: self.company,
             bound_ms: self.bound_ms,
             drive: self.drive,
             release: self.release,

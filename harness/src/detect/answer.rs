@@ -1,9 +1,10 @@
 //! What an answered scrape is worth: whether it came in time, is honest where it says less, and says what it should.
 
-use super::canary;
-use super::exposition::{self, Dialect, Exposition, parse_content_type};
+use super::canary::{self, UPDATES_SERIES};
+use super::exposition::{self, Dialect, parse_content_type};
 use super::record::{Record, Request};
-use crate::model::{CanaryMoved, Exchange, Outcome, Purpose};
+use crate::model::{CanaryMoved, ChildEvent, Content, Exchange, Fact, Observation, Outcome, Purpose};
+use std::borrow::Cow;
 
 /// Response header of a body that is not current: how old it is, in words or seconds.
 pub const STALE_HEADER: &str = "x-gatherlock-stale";
@@ -14,28 +15,29 @@ pub const MISSING_HEADER: &str = "x-gatherlock-missing";
 /// The largest body that a scrape keeps; a larger one cannot be checked.
 pub const BODY_LIMIT: u64 = 4 << 20;
 
-/// What the body of one scrape says.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Content<'a> {
-    /// The families, as far as the body can be read.
-    pub(super) exposition: Option<Exposition<'a>>,
-    /// What makes it no valid exposition.
-    pub(super) wrong: Vec<String>,
-    /// Whether Prometheus would fail on it: the first reason.
-    pub(super) unreadable: Option<String>,
-    /// Why it could not be checked.
-    pub(super) unchecked: Option<String>,
+/// Notes that Prometheus would fail on the body.
+fn fails(content: &mut Content, reason: String) {
+    content.unreadable.get_or_insert_with(|| reason.clone());
+    content.wrong.push(reason);
 }
 
-impl Content<'_> {
-    /// Whether Prometheus would read it without an error, however little it says.
-    pub(super) fn is_readable(&self) -> bool {
-        self.unreadable.is_none() && self.unchecked.is_none()
-    }
-
-    fn fails(&mut self, reason: String) {
-        self.unreadable.get_or_insert_with(|| reason.clone());
-        self.wrong.push(reason);
+/// Reads the bodies that have not been read yet and lets go of them: a storm's are hundreds of megabytes, and what they say
+/// is asked for more than once.
+pub fn read_bodies(observations: &mut [Observation]) {
+    let canary = observations.iter().find_map(|observation| match &observation.fact {
+        Fact::Child { event: ChildEvent::Ready { canary, .. } } => Some(canary.clone()),
+        _ => None,
+    });
+    let canary = canary.flatten();
+    for observation in observations {
+        if let Fact::Ended { exchange, .. } = &mut observation.fact
+            && exchange.content.is_none()
+        {
+            exchange.content = Some(content(exchange, canary.as_deref()));
+            if exchange.status == Some(200) {
+                exchange.body = None;
+            }
+        }
     }
 }
 
@@ -48,8 +50,8 @@ pub(super) struct Answer {
     pub(super) canary: CanaryMoved,
 }
 
-/// Reads a body with status 200; other answers have no content.
-pub(super) fn content(exchange: &Exchange) -> Content<'_> {
+/// Reads a body with status 200; other answers have no content. `canary` is the series that the child bumps.
+pub(super) fn content(exchange: &Exchange, canary: Option<&str>) -> Content {
     let mut content = Content::default();
     if exchange.status != Some(200) {
         return content;
@@ -58,7 +60,7 @@ pub(super) fn content(exchange: &Exchange) -> Content<'_> {
     let dialect = match &content_type {
         Ok(content_type) => content_type.dialect,
         Err(bad) => {
-            content.fails(bad.to_string());
+            fails(&mut content, bad.to_string());
             // The body is read all the same, so that all that is wrong with it is said at once.
             let ends = exchange.body.as_deref().is_some_and(|body| body.trim_end().ends_with("# EOF"));
             Some(if ends { Dialect::OpenMetrics } else { Dialect::Text })
@@ -70,7 +72,7 @@ pub(super) fn content(exchange: &Exchange) -> Content<'_> {
             bytes if bytes > BODY_LIMIT => {
                 content.unchecked = Some(format!("a body of {bytes} bytes is too large to be kept and checked"));
             }
-            bytes => content.fails(format!("the body of {bytes} bytes is not UTF-8 text")),
+            bytes => fails(&mut content, format!("the body of {bytes} bytes is not UTF-8 text")),
         }
         return content;
     };
@@ -87,16 +89,20 @@ pub(super) fn content(exchange: &Exchange) -> Content<'_> {
             if exposition.is_empty() {
                 content.wrong.push("the body holds no sample".to_string());
             }
-            content.exposition = Some(exposition);
+            content.samples = exposition.len();
+            content.canary = canary.and_then(|series| canary::value_of(series, &exposition));
+            content.updates = exposition.value(UPDATES_SERIES, &[]);
+            let with_samples = exposition.families.iter().filter(|family| !family.samples.is_empty());
+            content.families = Some(with_samples.map(|family| family.name.to_string()).collect());
         }
-        Err(bad) => content.fails(format!("malformed exposition: {bad}")),
+        Err(bad) => fails(&mut content, format!("malformed exposition: {bad}")),
     }
     content
 }
 
 /// Classes an answered scrape: `late`, `contained`, `invalid`, `served`, in this order. `contents` are those of all
 /// requests, in the order of the record.
-pub(super) fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: u64) -> Answer {
+pub(super) fn class(record: &Record<'_>, contents: &[Cow<'_, Content>], index: usize, bound_us: u64) -> Answer {
     let request = &record.requests[index];
     let content = &contents[index];
     let Some(exchange) = request.exchange() else {
@@ -122,7 +128,7 @@ pub(super) fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize,
         Some(status) => wrong.push(format!("status {status}")),
         None => wrong.push("no status line".to_string()),
     }
-    if content.exposition.is_some() {
+    if content.families.is_some() {
         wrong.extend(missing_families(record, contents, request, content));
         wrong.extend(canary_problem);
     }
@@ -133,9 +139,9 @@ pub(super) fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize,
 /// volatile may come and go.
 fn missing_families(
     record: &Record<'_>,
-    contents: &[Content<'_>],
+    contents: &[Cow<'_, Content>],
     request: &Request<'_>,
-    content: &Content<'_>,
+    content: &Content,
 ) -> Option<String> {
     if request.purpose == Purpose::Before {
         return None;
@@ -146,15 +152,10 @@ fn missing_families(
         .zip(contents)
         .rfind(|(other, _)| other.purpose == Purpose::Before && other.url == request.url)?
         .1;
-    let with_samples = |content: &Content<'_>| -> Vec<String> {
-        let families = content.exposition.iter().flat_map(|exposition| &exposition.families);
-        families.filter(|family| !family.samples.is_empty()).map(|family| family.name.to_string()).collect()
-    };
-    let now: std::collections::BTreeSet<String> = with_samples(content).into_iter().collect();
-    let missing: Vec<String> = with_samples(before)
-        .into_iter()
-        .filter(|name| !now.contains(name) && !record.volatile.contains(name))
-        .map(|name| format!("`{}`", exposition::excerpt(&name)))
+    let now = content.families.as_ref()?;
+    let missing: Vec<String> = (before.families.iter().flatten())
+        .filter(|name| !now.contains(*name) && !record.volatile.contains(name))
+        .map(|name| format!("`{}`", exposition::excerpt(name)))
         .collect();
     let named = missing.iter().take(5).cloned().collect::<Vec<_>>().join(", ");
     match missing.len() {

@@ -1,10 +1,11 @@
 //! What one scrape of an endpoint is worth that nobody prepared: no child, no canary, nothing scraped before.
 
-use super::answer::{self, Content};
+use super::answer;
 use super::prometheus;
 use super::record::Record;
 use super::trial::{self, Class};
-use crate::model::{Drive, Exchange, Fact, Judged, Observation, Purpose};
+use crate::model::{Content, Drive, Exchange, Fact, Judged, Observation, Purpose};
+use std::borrow::Cow;
 
 /// Judges one ended exchange by the rules of a trial's judged scrape.
 pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
@@ -13,8 +14,8 @@ pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
     let observations =
         [Observation { at_us: 0, fact: sent }, Observation { at_us: exchange.total_us.max(1), fact: ended }];
     let record = Record::read(&observations, Drive::Scrapes { extra: 0 }, bound_us);
-    let content = answer::content(exchange);
-    let contents = [content];
+    let content = answer::content(exchange, None);
+    let contents = [Cow::Owned(content)];
     let class = trial::classes(&record, &contents, bound_us, hang_limit_us).into_iter().next();
     let [content] = &contents;
     let (outcome, wrong) = match class {
@@ -30,8 +31,8 @@ pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
     }
 }
 
-fn size(content: &Content<'_>) -> Option<(usize, u64)> {
-    content.exposition.as_ref().map(|exposition| (exposition.families.len(), exposition.len()))
+fn size(content: &Content) -> Option<(usize, u64)> {
+    content.families.as_ref().map(|families| (families.len(), content.samples))
 }
 
 #[cfg(test)]

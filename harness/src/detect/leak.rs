@@ -1,19 +1,19 @@
 //! What a scrape costs although it was answered: threads it took and did not give back, application threads stuck behind
 //! it, updates that got lost; and whether the endpoint recovers.
 
-use super::answer::Content;
 use super::canary;
 use super::record::Record;
 use super::scene::Scene;
 use super::trial::Class;
-use crate::model::{HealthCount, Limits, Outcome, Purpose, Release, RequestReport, Thread};
+use crate::model::{Content, HealthCount, Limits, Outcome, Purpose, Release, RequestReport, Thread};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The measured limits of a trial.
 pub(super) fn limits(
     record: &Record<'_>,
     classes: &[Class],
-    contents: &[Content<'_>],
+    contents: &[Cow<'_, Content>],
     scene: Option<&Scene<'_>>,
     requests: &[RequestReport],
     release: Release,

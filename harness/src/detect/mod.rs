@@ -42,18 +42,19 @@ mod tests;
 mod timeline;
 mod trial;
 
-pub use answer::{BODY_LIMIT, MISSING_HEADER, STALE_HEADER};
+pub use answer::{BODY_LIMIT, MISSING_HEADER, STALE_HEADER, read_bodies};
 pub use canary::{UPDATES_MADE, UPDATES_SERIES};
 pub use diagnosis::{Diagnosed, Hang, diagnose};
 pub use judge::judge;
 pub use live::{Sight, live};
 
 use crate::model::{
-    CanaryMoved, Case, Diagnosis, Drive, Evidence, Explained, Limits, Observation, Outcome, Probes, PrometheusView,
-    Purpose, Release, RequestReport, Target, TimelineEntry, Void,
+    CanaryMoved, Case, Content, Diagnosis, Drive, Evidence, Exchange, Explained, Limits, Observation, Outcome, Probes,
+    PrometheusView, Purpose, Release, RequestReport, Target, TimelineEntry, Void,
 };
 use record::{Record, Request};
 use scene::Scene;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use trial::Class;
 
@@ -118,9 +119,9 @@ pub struct Detected {
 /// Turns a trial's facts into its outcome and all that stands beside it.
 pub fn detect(facts: &TrialFacts<'_>) -> Detected {
     let record = Record::read(facts.observations, facts.drive, facts.bound_us);
-    let contents: Vec<_> =
-        record.requests.iter().map(|r| r.exchange().map(answer::content).unwrap_or_default()).collect();
-    let classes = trial::classes(&record, &contents, facts.bound_us, facts.hang_limit_us);
+    let contents: Vec<Cow<'_, Content>> =
+        record.requests.iter().map(|request| content(request, record.canary)).collect();
+    let mut classes = trial::classes(&record, &contents, facts.bound_us, facts.hang_limit_us);
     let armed = |request: &Request<'_>| matches!(request.purpose, Purpose::Judged | Purpose::During);
     let hung = record.requests.iter().zip(&classes).any(|(r, class)| armed(r) && *class == Class::Hang);
 
@@ -133,6 +134,9 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         advice: facts.advice,
     };
     let mut diagnosed = hung.then(|| diagnose(&hanging));
+    if diagnosed.as_ref().is_some_and(|diagnosed| !diagnosed.covered) {
+        trial::an_answer_tells_more_than_unexplained_samples(&record, &mut classes);
+    }
     let name = diagnosed.as_ref().and_then(|diagnosed| diagnosed.diagnosis.outcome).unwrap_or(Outcome::Stalled);
     let named: Vec<Option<Outcome>> = classes.iter().map(|class| trial::named(class, name)).collect();
     let decided = trial::outcome(&record, &named);
@@ -194,6 +198,15 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
         parking_lot_detector: record.detector.clone(),
         lag_ms: record.worst_lag_us as f64 / 1000.0,
         requests,
+    }
+}
+
+/// What a request's answer says: as it was read before, or else read now.
+fn content<'a>(request: &Request<'a>, canary: Option<&str>) -> Cow<'a, Content> {
+    match request.exchange() {
+        Some(Exchange { content: Some(content), .. }) => Cow::Borrowed(content),
+        Some(exchange) => Cow::Owned(answer::content(exchange, canary)),
+        None => Cow::Owned(Content::default()),
     }
 }
 

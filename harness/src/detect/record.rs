@@ -66,6 +66,8 @@ pub(super) struct Record<'a> {
     pub(super) detector: Option<Vec<u32>>,
     pub(super) exit: Option<Exit>,
     pub(super) worst_lag_us: u64,
+    /// CPU time of others, and the time in which they had it; microseconds.
+    pub(super) others: Option<(u64, u64)>,
     /// When the last observation was made.
     pub(super) last_us: u64,
 }
@@ -109,6 +111,7 @@ impl<'a> Record<'a> {
             Fact::Exited { code, signal, by_runner } => {
                 self.exit = self.exit.or(Some(Exit { at_us, code: *code, signal: *signal, by_runner: *by_runner }));
             }
+            Fact::Others { cpu_us, elapsed_us } => self.others = Some((*cpu_us, *elapsed_us)),
             Fact::Lag { worst_us } => self.worst_lag_us = self.worst_lag_us.max(*worst_us),
         }
     }
@@ -196,9 +199,15 @@ impl<'a> Record<'a> {
     /// one was taken after it: an answer then tells that there was progress.
     pub(super) fn came_by_itself(&self, request: &Request<'_>) -> bool {
         let Some((ended_us, _)) = request.end else { return false };
-        let brought_about = self.commanded(Command::Release).into_iter().chain(self.ended_on_purpose()).min();
         let seen_open = self.explained_at().is_some_and(|(_, at_us)| (request.sent_us..=ended_us).contains(&at_us));
-        brought_about.is_none_or(|at_us| ended_us < at_us) && !seen_open
+        self.came_unaided(request) && !seen_open
+    }
+
+    /// Whether a request's end was not brought about by the parent.
+    pub(super) fn came_unaided(&self, request: &Request<'_>) -> bool {
+        let Some((ended_us, _)) = request.end else { return false };
+        let brought_about = self.commanded(Command::Release).into_iter().chain(self.ended_on_purpose()).min();
+        brought_about.is_none_or(|at_us| ended_us < at_us)
     }
 
     /// The child's end, if it came by itself before it was told to finish.

@@ -1,8 +1,9 @@
 //! From the scrapes of a trial to its outcome: each is classed, the judged one decides, and `served` needs all of them.
 
-use super::answer::{self, Answer, Content};
+use super::answer::{self, Answer};
 use super::record::{Exit, Record, Request};
-use crate::model::{CanaryMoved, Command, Exchange, ExchangeError, Outcome, Purpose, RequestReport, Void};
+use crate::model::{CanaryMoved, Command, Content, Exchange, ExchangeError, Outcome, Purpose, RequestReport, Void};
+use std::borrow::Cow;
 
 /// Signals by which somebody else ends a process; those that a process brings upon itself are not among them.
 const FROM_OUTSIDE: [(i32, &str); 6] =
@@ -20,11 +21,16 @@ pub(super) enum Class {
 }
 
 /// Classes every request of the record, in its order.
-pub(super) fn classes(record: &Record<'_>, contents: &[Content<'_>], bound_us: u64, hang_limit_us: u64) -> Vec<Class> {
+pub(super) fn classes(
+    record: &Record<'_>,
+    contents: &[Cow<'_, Content>],
+    bound_us: u64,
+    hang_limit_us: u64,
+) -> Vec<Class> {
     (0..record.requests.len()).map(|index| class(record, contents, index, bound_us, hang_limit_us)).collect()
 }
 
-fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: u64, hang_limit_us: u64) -> Class {
+fn class(record: &Record<'_>, contents: &[Cow<'_, Content>], index: usize, bound_us: u64, hang_limit_us: u64) -> Class {
     let request = &record.requests[index];
     if request.purpose == Purpose::Health {
         return Class::None;
@@ -65,6 +71,15 @@ fn class(record: &Record<'_>, contents: &[Content<'_>], index: usize, bound_us: 
         }
         Some(ExchangeError::Untrusted { reason }) => {
             is(Outcome::Invalid, vec![format!("its certificate is not trusted here: {reason}")])
+        }
+    }
+}
+
+/// Where the samples do not explain a hang, an answer that came past the hang limit and unaided does: there was progress.
+pub(super) fn an_answer_tells_more_than_unexplained_samples(record: &Record<'_>, classes: &mut [Class]) {
+    for (request, class) in record.requests.iter().zip(classes) {
+        if *class == Class::Hang && request.is_answered() && record.came_unaided(request) {
+            *class = Class::Is(Answer { class: Outcome::Busy, wrong: Vec::new(), canary: CanaryMoved::NotChecked });
         }
     }
 }
@@ -129,6 +144,15 @@ pub(super) fn void(record: &Record<'_>, classes: &[Option<Outcome>], bound_us: u
              {:.1} ms; run fewer trials at once or raise the bound",
             record.worst_lag_us as f64 / 1000.0,
             bound_us as f64 / 1000.0
+        );
+        return Some(Void { reason, machine_busy: true });
+    }
+    if let Some((cpu_us, elapsed_us)) =
+        record.others.filter(|(cpu_us, elapsed_us)| cpu_us.saturating_mul(2) > *elapsed_us)
+    {
+        let reason = format!(
+            "the machine was too busy to judge: this trial was to be alone on it, and others used {:.0} % of a CPU",
+            cpu_us as f64 * 100.0 / elapsed_us.max(1) as f64
         );
         return Some(Void { reason, machine_busy: true });
     }

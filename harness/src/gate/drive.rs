@@ -4,6 +4,7 @@ use super::stage::{Halt, Stage};
 use crate::model::{Command, Drive, Fact, Purpose, Release};
 use crate::probe::scrape::ScrapeRequest;
 use crate::probe::{HttpUrl, health};
+use crate::runner::cpus;
 use std::time::{Duration, Instant};
 
 /// A connection stays open this much longer than the hang limit, so that the second sample, taken when the limit
@@ -15,6 +16,8 @@ const SAMPLES_APART: Duration = Duration::from_millis(200);
 const GROWTH: f64 = 1.25;
 /// Far from the bound, several steps are made before the next scrape, up to this part of what would break it.
 const NEAR: f64 = 0.7;
+/// So many scrapes tell what one costs.
+const PRICED_SCRAPES: u32 = 3;
 /// A registry that has not broken the bound after so many scrapes never will.
 const MOST_GROWING_SCRAPES: u32 = 60;
 
@@ -26,11 +29,20 @@ struct Planned {
 }
 
 impl Stage<'_> {
-    /// One scrape of each endpoint before the mistake is armed. With `warm`, another one follows, because what a storm's
-    /// size is computed from must not include what only a first scrape costs.
-    pub(crate) fn before(&mut self, warm: bool) -> Result<(), Halt> {
+    /// One scrape of each endpoint before the mistake is armed. Before a storm some more follow, to see what one costs: not
+    /// the first, which costs what no other does, and counted in the child's CPU time, which stays the same on a machine
+    /// that is busy with other things.
+    pub(crate) fn before(&mut self, drive: Drive) -> Result<(), Halt> {
         self.scrape_all(Purpose::Before)?;
-        if warm { self.scrape_all(Purpose::Before) } else { Ok(()) }
+        if matches!(drive, Drive::Storm { .. }) {
+            let begun = cpus::time_of(self.pid());
+            for _ in 0..PRICED_SCRAPES {
+                self.scrape_all(Purpose::Before)?;
+            }
+            let used = begun.zip(cpus::time_of(self.pid())).map(|(begun, ended)| ended.saturating_sub(begun));
+            self.price = used.filter(|used| !used.is_zero()).map(|used| used / PRICED_SCRAPES);
+        }
+        Ok(())
     }
 
     /// Scrapes each endpoint once and waits for the answers, up to the hang limit.
@@ -44,7 +56,7 @@ impl Stage<'_> {
 
     /// The *after* phase: scrapes each endpoint until a scrape is `served` or the hang limit has passed since the cause was
     /// let go. What was stuck needs a moment to come back, and how long that takes is part of the answer.
-    pub(crate) fn after(&mut self, served: impl Fn(&Self, u32) -> bool) -> Result<(), Halt> {
+    pub(crate) fn after(&mut self, served: impl Fn(&mut Self, u32) -> bool) -> Result<(), Halt> {
         let end = Instant::now() + self.hang_limit();
         let pause = self.bound() / 10;
         for endpoint in 0..self.endpoints.len() {
@@ -98,11 +110,12 @@ impl Stage<'_> {
         }
     }
 
-    /// k = ceil(factor x bound x CPUs / t1), t1 being the quickest scrape before the storm.
+    /// k = ceil(factor x bound x the child's CPUs / t1), t1 being the CPU time of one scrape, or, where the system does not
+    /// tell it, the duration of the quickest scrape before the storm.
     fn storm_size(&self, factor: f64, max: u32) -> u32 {
-        let one = self.requests.quickest(Purpose::Before).unwrap_or(self.bound()).as_secs_f64().max(1e-6);
-        let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as f64;
-        let scrapers = (factor * self.bound().as_secs_f64() * cpus / one).ceil();
+        let one = self.price.or_else(|| self.requests.quickest(Purpose::Before)).unwrap_or(self.bound());
+        let cpus = if self.setup.planned.runs_alone() { cpus::left_to_a_child() } else { cpus::all() } as f64;
+        let scrapers = (factor * self.bound().as_secs_f64() * cpus / one.as_secs_f64().max(1e-6)).ceil();
         (scrapers as u32).clamp(2, max.max(2))
     }
 
@@ -155,7 +168,8 @@ impl Stage<'_> {
                 let next = if self.sampled() { self.hang_limit() } else { self.bound() };
                 self.hear(sent + next)?;
             }
-            let took = sent.elapsed();
+            // The exchange's own clock, where there is one: it is what the scrape is classed by.
+            let took = self.requests.took(request).unwrap_or_else(|| sent.elapsed());
             // A refusal ends it, too: the endpoint has said that this registry is too large for it.
             if took >= target || !self.requests.succeeded(request) {
                 self.judge(request);
@@ -236,7 +250,7 @@ fn steps(took: Duration, target: Duration, overshoot: bool) -> u32 {
     let ratio = target.as_secs_f64() / took.as_secs_f64().max(1e-6);
     // Past the hang limit there is nothing to approach: far more than what breaks it ends the search at once, even if this
     // scrape was slow by chance.
-    let aim = if overshoot { ratio * 2.5 } else { ratio * NEAR };
+    let aim = if overshoot { ratio * 1.6 } else { ratio * NEAR };
     (aim.ln() / GROWTH.ln()).floor().clamp(1.0, 40.0) as u32
 }
 

@@ -89,6 +89,11 @@ impl Requests {
         self.sent.get(&number).is_some_and(|sent| sent.answered && sent.status == Some(200))
     }
 
+    /// How long a request took that was answered.
+    pub(super) fn took(&self, number: u32) -> Option<Duration> {
+        self.sent.get(&number).filter(|sent| sent.answered).map(|sent| Duration::from_micros(sent.total_us))
+    }
+
     /// The shortest time in which a request of this purpose was answered.
     pub(super) fn quickest(&self, purpose: Purpose) -> Option<Duration> {
         let answered = self.sent.values().filter(|sent| sent.purpose == purpose && sent.answered);

@@ -1,4 +1,4 @@
-//! A run: plan, trials side by side, the exclusive ones alone, and the report.
+//! A run: plan, trials side by side, those that need it alone, and the report.
 
 use super::assemble::{CaseRecord, RunHeader, TrialRecord, graded};
 use super::environment::{environment, tool};
@@ -7,7 +7,7 @@ use super::keeper::{Keeper, KeeperError};
 use super::models;
 use super::trial::{TrialSetup, Witness, run_trial};
 use crate::diagnose::Engine;
-use crate::model::{Case, Catalogue, Report, TrialReport, Variant, grade_trial};
+use crate::model::{Case, Catalogue, Company, Report, TrialReport, Variant, grade_trial};
 use crate::probe::scrape::Scraper;
 use crate::runner::catalogue::{self, CatalogueError};
 use crate::runner::checker::{self, CheckerError};
@@ -33,7 +33,7 @@ pub struct ReproOptions {
     pub only_trial: Option<u32>,
     /// The run's seed.
     pub seed: u64,
-    /// Trials side by side; exclusive ones run alone whatever this says.
+    /// Trials side by side; those that need it run alone whatever this says.
     pub jobs: usize,
     /// The bound of every trial; `None`: the scenario's own, or [`DEFAULT_BOUND`].
     pub bound: Option<Duration>,
@@ -55,8 +55,9 @@ pub const CATALOGUE_LIMIT: Duration = Duration::from_secs(20);
 const STAGGER: Duration = Duration::from_millis(3_200);
 /// How often whoever waits looks whether the run was interrupted.
 const LOOK_UP: Duration = Duration::from_millis(50);
-/// How often a trial is run again that was void because the machine was busy.
-const AGAIN: u32 = 2;
+/// How many trials run side by side when those are run again that were void because the machine was busy: the first time, and
+/// the second and last.
+const AGAIN: [usize; 2] = [4, 1];
 /// The lag meter wakes this often: often enough to catch a stall of a tenth of the shortest bound.
 const LAG_PERIOD: Duration = Duration::from_millis(5);
 
@@ -131,10 +132,10 @@ pub fn repro(
         skipped: plan.skipped.len(),
         jobs: options.jobs,
     });
-    let (alone, others): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
-        plan.trials.iter().partition(|planned| planned.exclusive);
-    let (serial, together): (Vec<&PlannedTrial>, Vec<&PlannedTrial>) =
-        others.into_iter().partition(|planned| planned.scenario.serial);
+    let jobs = plan.trials.iter().map(|planned| Job { planned: planned.clone(), void_before: Vec::new() });
+    let (alone, others): (Vec<Job>, Vec<Job>) = jobs.partition(|job| job.planned.runs_alone());
+    let (one_at_a_time, together): (Vec<Job>, Vec<Job>) =
+        others.into_iter().partition(|job| job.planned.scenario.company == Company::OneAtATime);
     let engine = Engine::new();
     let scraper = Scraper::start().map_err(RunError::Thread)?;
     let lag = LagMeter::start(LAG_PERIOD).map_err(RunError::Thread)?;
@@ -151,7 +152,7 @@ pub fn repro(
         observer,
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| shared.side_by_side(serial, 1));
+        scope.spawn(|| shared.side_by_side(one_at_a_time, 1));
         shared.side_by_side(together, options.jobs.max(1));
     });
     shared.side_by_side(alone, 1);
@@ -176,41 +177,42 @@ struct Shared<'a> {
     registry: &'a Registry,
     trials_folder: &'a PathBuf,
     keeper: Mutex<&'a mut Keeper>,
-    voided: Mutex<Vec<Voided>>,
+    voided: Mutex<Vec<Job>>,
     observer: &'a dyn Observer,
 }
 
-/// A trial that was void only because the machine was busy.
-struct Voided {
+/// A trial to run.
+struct Job {
     planned: PlannedTrial,
-    reasons: Vec<String>,
+    /// Why earlier tries of it said nothing.
+    void_before: Vec<String>,
 }
 
 impl Shared<'_> {
-    /// Runs what was void because the machine was busy once more, alone and with twice the bound, so that the same delay
-    /// weighs half as much; then what still was. A void trial has no outcome that this could hide, and each attempt stays
-    /// in the report. Where the user has set the bound, it stays.
+    /// Runs what was void because the machine was busy once more, a few at a time and with twice the bound, so that the same
+    /// delay weighs half as much; then what still was, alone. A void trial has no outcome that this could hide, and each
+    /// attempt stays in the report. Where the user has set the bound, it stays.
     fn again(&self) {
-        for round in 1..=AGAIN {
-            let voided = std::mem::take(&mut *self.voided.lock().unwrap_or_else(PoisonError::into_inner));
-            for mut voided in voided {
-                if self.registry.is_closed() {
-                    return;
+        for width in AGAIN {
+            let mut voided = std::mem::take(&mut *self.voided.lock().unwrap_or_else(PoisonError::into_inner));
+            if self.options.bound.is_none() {
+                for Job { planned, .. } in &mut voided {
+                    planned.bound_ms = planned.bound_ms.saturating_mul(2);
+                    planned.hang_limit_ms = planned.hang_limit_ms.saturating_mul(2);
                 }
-                if self.options.bound.is_none() {
-                    voided.planned.bound_ms = voided.planned.bound_ms.saturating_mul(2);
-                    voided.planned.hang_limit_ms = voided.planned.hang_limit_ms.saturating_mul(2);
-                }
-                self.run(&voided.planned, voided.reasons, round == AGAIN);
             }
+            let (together, others) =
+                voided.into_iter().partition(|job| job.planned.scenario.company == Company::Together);
+            self.side_by_side(together, width);
+            self.side_by_side(others, 1);
         }
     }
 
-    /// Runs `trials`, at most `width` at a time. Each trial runs on one thread from its start to its end, because a child
-    /// dies with the thread that started it, and only that thread may trace it.
-    fn side_by_side(&self, trials: Vec<&PlannedTrial>, width: usize) {
-        let width = width.min(trials.len());
-        let queue = Mutex::new(VecDeque::from(trials));
+    /// Runs `jobs`, at most `width` at a time. Each trial runs on one thread from its start to its end, because a child dies
+    /// with the thread that started it, and only that thread may trace it.
+    fn side_by_side(&self, jobs: Vec<Job>, width: usize) {
+        let width = width.min(jobs.len());
+        let queue = Mutex::new(VecDeque::from(jobs));
         let queue = &queue;
         std::thread::scope(|scope| {
             for place in 0..width {
@@ -225,7 +227,7 @@ impl Shared<'_> {
                     loop {
                         let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                         match next {
-                            Some(planned) if !self.registry.is_closed() => self.run(planned, Vec::new(), false),
+                            Some(job) if !self.registry.is_closed() => self.run(job),
                             _ => return,
                         }
                     }
@@ -235,8 +237,9 @@ impl Shared<'_> {
     }
 
     /// Runs one trial and keeps it; one that is void because the machine was busy is set aside instead, unless this was the
-    /// `last` try. `void_before` are the reasons of earlier tries.
-    fn run(&self, planned: &PlannedTrial, mut void_before: Vec<String>, last: bool) {
+    /// last try.
+    fn run(&self, mut job: Job) {
+        let planned = &job.planned;
         let case = &planned.case.id;
         let Some(exe) = self.options.catalogues.get(planned.catalogue) else { return };
         self.observer.event(&RunEvent::Started { case });
@@ -256,14 +259,14 @@ impl Shared<'_> {
         if self.registry.is_closed() && trial.void.is_some() {
             return; // It was ended by the interrupt: the report counts it as missing.
         }
+        let last = job.void_before.len() == AGAIN.len();
         if let Some(void) = trial.void.as_ref().filter(|void| void.machine_busy && !last) {
-            void_before.push(void.reason.clone());
             self.observer.event(&RunEvent::SetAside { case, reason: &void.reason });
-            let voided = Voided { planned: planned.clone(), reasons: void_before };
-            self.voided.lock().unwrap_or_else(PoisonError::into_inner).push(voided);
+            job.void_before.push(void.reason.clone());
+            self.voided.lock().unwrap_or_else(PoisonError::into_inner).push(job);
             return;
         }
-        trial.void_before = void_before;
+        trial.void_before = job.void_before;
         let verdict = |trial: &TrialReport| {
             planned.case.expectation.as_ref().map(|expectation| grade_trial(expectation, &graded(trial)))
         };

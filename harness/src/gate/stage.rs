@@ -2,8 +2,10 @@
 
 use super::requests::Requests;
 use super::trial::TrialSetup;
-use crate::model::{ChildEvent, Command, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot};
+use crate::detect::read_bodies;
+use crate::model::{ChildEvent, Command, Company, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot};
 use crate::runner::clock::Epoch;
+use crate::runner::cpus::Others;
 use crate::runner::{Child, JournalFault, LagWatch, Said, SpawnOptions};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -53,6 +55,10 @@ pub(crate) struct Stage<'a> {
     gone: bool,
     explained: Option<Explained>,
     classified_ms: Option<f64>,
+    /// The CPU time of one scrape, where it was asked.
+    pub(super) price: Option<Duration>,
+    /// What others have of the machine; asked only for a trial that is to be alone.
+    others: Option<Others>,
 }
 
 impl<'a> Stage<'a> {
@@ -61,11 +67,15 @@ impl<'a> Stage<'a> {
         let planned = setup.planned;
         let journal = setup.folder.join(format!("{:016x}-{}.jsonl", planned.seed, planned.index));
         let mut options = SpawnOptions::new(setup.exe, planned.case.id.clone(), planned.seed, &journal, setup.registry);
+        let company = planned.scenario.company;
+        options.leaves_a_cpu = matches!(company, Company::Background | Company::Alone);
+        options.low_priority = company == Company::Background;
         options.env.push((crate::catalogue::BOUND_VARIABLE.into(), planned.bound_ms.to_string().into()));
         let (say, heard): (Sender<Heard>, Receiver<Heard>) = channel();
         let requests = Requests::new(say.clone());
         let epoch = Epoch::now();
         let lag = setup.lag.watch();
+        let others = if planned.runs_alone() { Others::watch() } else { None };
         // A trial that is over no longer listens; what it would have heard is of no interest.
         let child = Child::spawn(&options, move |said| drop(say.send(Heard::Said(said)))).map_err(|e| e.to_string())?;
         Ok(Stage {
@@ -83,12 +93,20 @@ impl<'a> Stage<'a> {
             gone: false,
             explained: None,
             classified_ms: None,
+            price: None,
+            others,
         })
     }
 
     /// All that was seen so far.
     pub(crate) fn observations(&self) -> &[Observation] {
         &self.observations
+    }
+
+    /// Reads the answers that came since the last time and lets go of their bodies. Not as they come: reading a storm's
+    /// takes longer than the storm leaves time to note when each of them ended.
+    pub(crate) fn read_bodies(&mut self) {
+        read_bodies(&mut self.observations);
     }
 
     /// What the live engine made of the samples.
@@ -201,6 +219,11 @@ impl<'a> Stage<'a> {
 
     /// Ends the child and everything it started, and notes how it went.
     pub(crate) fn close(&mut self, ended_well: bool) {
+        // Only while the child lives is its own part known.
+        if let Some((cpu, elapsed)) = self.others.and_then(|others| others.so_far(self.child.pid())) {
+            let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+            self.note(Fact::Others { cpu_us: us(cpu), elapsed_us: us(elapsed) });
+        }
         let exit = if ended_well && !self.gone {
             self.note(Fact::Commanded { command: Command::Finish });
             self.child.finish(FINISH_LIMIT)

@@ -3,9 +3,7 @@
 use super::stage::{Halt, Stage};
 use crate::detect::{Detected, TrialFacts, detect};
 use crate::diagnose::Engine;
-use crate::model::{
-    CanaryMoved, CaseId, Command, Drive, Limits, Outcome, Release, Target, TrialProbes, TrialReport, Void,
-};
+use crate::model::{CanaryMoved, CaseId, Command, Limits, Outcome, Release, Target, TrialProbes, TrialReport, Void};
 use crate::probe::scrape::Scraper;
 use crate::runner::plan::PlannedTrial;
 use crate::runner::{LagMeter, Registry};
@@ -59,7 +57,7 @@ pub(crate) fn run_trial(setup: &TrialSetup<'_>) -> TrialReport {
     };
     let halted = play(&mut stage, setup).err();
     stage.close(halted.is_none());
-    let seen = look(&stage, setup);
+    let seen = look(&mut stage, setup);
     let mut report = report(setup, begun, seen);
     report.classified_in_ms = stage.classified_ms();
     if let Some(Halt::Void(reason)) = halted {
@@ -73,7 +71,7 @@ pub(crate) fn run_trial(setup: &TrialSetup<'_>) -> TrialReport {
 fn play(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Result<(), Halt> {
     let (drive, release) = (setup.planned.scenario.drive, setup.planned.scenario.release);
     stage.ready()?;
-    stage.before(matches!(drive, Drive::Storm { .. }))?;
+    stage.before(drive)?;
     stage.command(Command::Bump)?;
     stage.command(Command::Arm)?;
     stage.during(drive, release)?;
@@ -102,7 +100,8 @@ fn play(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Result<(), Halt> {
 }
 
 /// What the detectors make of the trial as it stands.
-fn look(stage: &Stage<'_>, setup: &TrialSetup<'_>) -> Detected {
+fn look(stage: &mut Stage<'_>, setup: &TrialSetup<'_>) -> Detected {
+    stage.read_bodies();
     let target = Target {
         url: stage.first_url(),
         pid: Some(stage.pid()),

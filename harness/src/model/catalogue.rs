@@ -62,12 +62,9 @@ pub struct Scenario {
     /// Where it happened for real, e.g. `client_python#1076`.
     #[serde(default)]
     pub origin: Vec<String>,
-    /// Burns CPU (storms, spins): its trials run alone.
+    /// How its trials get on with others.
     #[serde(default)]
-    pub exclusive: bool,
-    /// Needs something that there is once, such as a fixed port: its trials run one after the other, beside others.
-    #[serde(default)]
-    pub serial: bool,
+    pub company: Company,
     /// The bound of its trials unless the user gives one, in milliseconds; `None` is the run's default.
     #[serde(default)]
     pub bound_ms: Option<u64>,
@@ -78,6 +75,24 @@ pub struct Scenario {
     /// What to change in one's code; shown with each diagnosis.
     #[serde(default)]
     pub advice: Vec<String>,
+}
+
+/// How a scenario's trials get on with other trials on the same machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Company {
+    /// Side by side: they mostly wait.
+    #[default]
+    Together,
+    /// Side by side with others, but one after the other among themselves: they need something that there is once, such as
+    /// a fixed port.
+    OneAtATime,
+    /// Side by side, with a low priority and one CPU left to others: they spin, and what they show does not depend on how
+    /// fast.
+    Background,
+    /// Alone, with one CPU left to the parent: they are a load on the whole machine, and how fast it is matters.
+    Alone,
 }
 
 /// The load that the parent puts on the endpoint while the mistake is armed.

@@ -2,6 +2,7 @@
 
 use super::Command;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// A fact and when it was seen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,6 +61,13 @@ pub enum Fact {
         signal: Option<i32>,
         /// Whether the runner sent that signal.
         by_runner: bool,
+    },
+    /// What others had of the machine while a trial ran that was to be alone on it.
+    Others {
+        /// CPU time that neither the parent nor the child used, in microseconds; stolen time counts.
+        cpu_us: u64,
+        /// The time in which they did, in microseconds.
+        elapsed_us: u64,
     },
     /// How late the parent's own timer thread woke, at worst, in this trial.
     Lag {
@@ -178,11 +186,34 @@ pub struct Exchange {
     /// The body if it is text and at most 4 MiB; not serialised into reports.
     #[serde(skip)]
     pub body: Option<String>,
+    /// What the body says, once it was read; not serialised into reports. The body itself need not be kept then.
+    #[serde(skip)]
+    pub content: Option<Content>,
     /// Response headers whose names begin with `x-gatherlock-`, lower case, or are `warning` or `retry-after`.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// Why it did not end well.
     pub error: Option<ExchangeError>,
+}
+
+/// What the body of an answered scrape says, as far as the verdict needs it. Empty for an answer with another status than
+/// 200, which has no content.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Content {
+    /// The families that have samples; `None` if the body cannot be read.
+    pub families: Option<BTreeSet<String>>,
+    /// How many samples there are.
+    pub samples: u64,
+    /// The canary's value; `None` if it is not exposed, or the child names none.
+    pub canary: Option<f64>,
+    /// The updates that are exposed, where the child counts those that it makes.
+    pub updates: Option<f64>,
+    /// What makes it no valid exposition.
+    pub wrong: Vec<String>,
+    /// Whether Prometheus would fail on it: the first reason.
+    pub unreadable: Option<String>,
+    /// Why it could not be checked.
+    pub unchecked: Option<String>,
 }
 
 /// How an exchange failed.

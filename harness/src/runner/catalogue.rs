@@ -74,7 +74,7 @@ pub fn read(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Catalo
 fn list(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Catalogue, CatalogueProblem> {
     let mut command = Command::new(exe);
     command.args(["list", "--format", "json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut process, life) = Life::start(command, registry).map_err(CatalogueProblem::Start)?;
+    let (mut process, life) = Life::start(command, 0, registry).map_err(CatalogueProblem::Start)?;
     let attendant = Attendant::start(&mut process, Keep::First(MOST), Arc::clone(&life), None, |_| {});
     let by_itself = if attendant.is_ok() { life.wait_exit(timeout) } else { None };
     let ended = life.end(registry);

@@ -123,7 +123,7 @@ fn run<T: DeserializeOwned + Send>(
 ) -> Result<Option<Ended>, CheckerProblem> {
     let mut command = Command::new(exe);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, life) = Life::start(command, registry).map_err(CheckerProblem::Start)?;
+    let (mut child, life) = Life::start(command, 0, registry).map_err(CheckerProblem::Start)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (tell, hear) = channel::<Result<T, JournalProblem>>();
     std::thread::scope(|scope| {

@@ -1,6 +1,7 @@
 //! One trial's process, held by its strings: commands in, journal lines out, and an end that leaves nothing behind.
 
 use super::attendant::{Attendant, Heard, set_nonblocking};
+use super::cpus;
 use super::lines::JournalProblem;
 use super::output::{Captured, Keep};
 use super::process::{Exit, KillError, Life};
@@ -17,6 +18,8 @@ use std::process::{ChildStdin, Command as Program, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The nice value of a child with a low priority: a tenth of what others get.
+const LOW_PRIORITY: i32 = 10;
 /// How much of stdout is kept.
 const KEPT: usize = 64 << 10;
 
@@ -33,6 +36,10 @@ pub struct SpawnOptions {
     pub journal: PathBuf,
     /// Environment variables added to the parent's own.
     pub env: Vec<(OsString, OsString)>,
+    /// The child leaves one CPU to this process: for children that would otherwise make it late.
+    pub leaves_a_cpu: bool,
+    /// The child runs at a low priority: for children that spin.
+    pub low_priority: bool,
     /// The list that the child stands in while it lives.
     pub registry: Registry,
 }
@@ -47,7 +54,16 @@ impl SpawnOptions {
         registry: &Registry,
     ) -> SpawnOptions {
         let registry = registry.clone();
-        SpawnOptions { exe: exe.into(), case, seed, journal: journal.into(), env: Vec::new(), registry }
+        SpawnOptions {
+            exe: exe.into(),
+            case,
+            seed,
+            journal: journal.into(),
+            env: Vec::new(),
+            leaves_a_cpu: false,
+            low_priority: false,
+            registry,
+        }
     }
 }
 
@@ -154,7 +170,10 @@ impl Child {
         program.arg("--seed").arg(options.seed.to_string()).arg("--journal").arg(&options.journal);
         program.envs(options.env.iter().map(|(name, value)| (name, value)));
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let (mut process, life) = Life::start(program, &options.registry).map_err(|source| {
+        let nice = if options.low_priority { LOW_PRIORITY } else { 0 };
+        let start = || Life::start(program, nice, &options.registry);
+        let started = if options.leaves_a_cpu { cpus::all_but_one(start) } else { start() };
+        let (mut process, life) = started.map_err(|source| {
             if options.registry.is_closed() {
                 SpawnError::Interrupted
             } else {

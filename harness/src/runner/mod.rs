@@ -12,6 +12,7 @@ pub mod catalogue;
 pub mod checker;
 mod child;
 pub mod clock;
+pub(crate) mod cpus;
 mod journal;
 mod lag;
 mod lines;

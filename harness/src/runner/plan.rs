@@ -6,13 +6,15 @@
 //! that are skipped each for themselves. All trials of a case are in one shard, so each shard grades whole cases.
 //!
 //! **Order.** Trials that run side by side first, then those that run alone; within each, the first trial of every case
-//! comes before the second of any, and cases stand as in their catalogue.
+//! comes before the second of any, and cases that are expected to take long before others; else they stand as in their
+//! catalogue.
 
 use super::catalogue::{CatalogueProblem, check};
 use super::seed::trial_seed;
 use super::select::{SelectError, Selector};
 use super::shard::Shard;
-use crate::model::{Case, CaseId, Catalogue, Scenario};
+use crate::model::{Case, CaseId, Catalogue, Company, Expected, Release, Scenario};
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,8 +76,31 @@ pub struct PlannedTrial {
     pub bound_ms: u64,
     /// Its hang limit, in milliseconds; not less than the bound.
     pub hang_limit_ms: u64,
-    /// Runs alone.
-    pub exclusive: bool,
+}
+
+impl PlannedTrial {
+    /// Whether it runs while no other does.
+    pub fn runs_alone(&self) -> bool {
+        self.scenario.company == Company::Alone
+    }
+
+    /// About how long it takes if it shows what is expected, in milliseconds: what hangs takes until the hang limit, and
+    /// what then does not recover takes as long again.
+    fn expected_ms(&self) -> u64 {
+        let Some(expectation) = &self.case.expectation else { return 0 };
+        let hangs = match &expectation.outcome {
+            Expected::Must(outcome) => outcome.is_hang(),
+            Expected::May(outcomes) => outcomes.iter().any(|outcome| outcome.is_hang()),
+        };
+        let asked_again = self.scenario.release != Release::Never;
+        let recovers = expectation.limits.recovers != Some(false);
+        match (hangs, asked_again) {
+            (false, false) => 0,
+            (false, true) => self.bound_ms,
+            (true, true) if !recovers => 2 * self.hang_limit_ms,
+            (true, _) => self.hang_limit_ms,
+        }
+    }
 }
 
 /// Why there is no plan.
@@ -143,8 +168,8 @@ pub fn plan(catalogues: &[Catalogue], options: &PlanOptions) -> Result<Plan, Pla
             trials.push(chosen.trial(index, options)?);
         }
     }
-    // Stable: within each half the order stays.
-    trials.sort_by_key(|trial| trial.exclusive);
+    // Those that take long begin first, so that the end of the run does not wait for them. Stable: else the order stays.
+    trials.sort_by_key(|trial| (trial.runs_alone(), trial.index, Reverse(trial.expected_ms())));
     Ok(Plan { trials, skipped: skipped.into_iter().map(|chosen| Case::clone(&chosen.case)).collect() })
 }
 
@@ -178,7 +203,6 @@ impl Chosen {
             seed: trial_seed(options.seed, &self.case.id, index),
             bound_ms,
             hang_limit_ms,
-            exclusive: self.scenario.exclusive,
         })
     }
 }
@@ -229,7 +253,7 @@ fn deal(mut selected: Vec<Chosen>, shard: Option<Shard>) -> Vec<Chosen> {
     let Some(shard) = shard else { return selected };
     let mut dealt = [0; 3];
     selected.retain(|chosen| {
-        let pile = match (&chosen.case.skip, chosen.scenario.exclusive) {
+        let pile = match (&chosen.case.skip, chosen.scenario.company == Company::Alone) {
             (Some(_), _) => 0,
             (None, false) => 1,
             (None, true) => 2,

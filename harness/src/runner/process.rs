@@ -85,13 +85,13 @@ struct State {
 
 impl Life {
     /// Starts `command` as the leader of a new process group that is killed when the calling *thread* ends, and enters
-    /// it into `registry`.
-    pub(super) fn start(mut command: Command, registry: &Registry) -> io::Result<(Child, Arc<Life>)> {
+    /// it into `registry`. `nice` is added to its nice value.
+    pub(super) fn start(mut command: Command, nice: i32, registry: &Registry) -> io::Result<(Child, Arc<Life>)> {
         command.process_group(0);
         let parent = std::process::id();
-        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setrlimit; nothing
+        // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setrlimit, nice; nothing
         // allocates, an error is a plain number.
-        unsafe { command.pre_exec(move || bind_to_parent(parent)) };
+        unsafe { command.pre_exec(move || bind_to_parent(parent, nice)) };
         registry.start(move || {
             let child = command.spawn()?;
             let pid = child.id() as i32;
@@ -193,10 +193,14 @@ impl Life {
 }
 
 /// Between fork and exec: die with the parent, leave no core file.
-fn bind_to_parent(parent: u32) -> io::Result<()> {
+fn bind_to_parent(parent: u32, nice: i32) -> io::Result<()> {
     let no_core = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: setrlimit reads one struct that lives on this stack.
     unsafe { libc::setrlimit(libc::RLIMIT_CORE, &no_core) };
+    if nice != 0 {
+        // SAFETY: nice takes a number. That it is refused is no reason not to run: the child is only less courteous.
+        unsafe { libc::nice(nice) };
+    }
     #[cfg(target_os = "linux")]
     {
         // SAFETY: prctl with this option takes a number and no pointer.
@@ -303,7 +307,7 @@ mod tests {
     fn idle(registry: &Registry) -> (Child, Arc<Life>) {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        Life::start(command, registry).unwrap()
+        Life::start(command, 0, registry).unwrap()
     }
 
     #[test]

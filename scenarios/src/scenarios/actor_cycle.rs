@@ -48,7 +48,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::{Gate, Problem};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -199,8 +199,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "update during gather",
     source: include_str!("actor_cycle.rs"),
     origin: &["scylladb/scylla-manager#2843 (kin)"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

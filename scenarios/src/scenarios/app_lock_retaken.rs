@@ -46,7 +46,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -174,8 +174,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "recursive lock",
     source: include_str!("app_lock_retaken.rs"),
     origin: &["gebn/bmc_exporter#17", "knative/pkg#807"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -39,7 +39,7 @@ use crate::lesson::{Cell, Lesson, Setting};
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{ChildEvent, Command, Drive, Outcome, Release};
+use gatherlock::model::{ChildEvent, Command, Company, Drive, Outcome, Release};
 
 /// Series at the start: a scrape of them takes a small part of the bound.
 const AT_FIRST: usize = 20_000;
@@ -69,10 +69,9 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "contention",
     source: include_str!("cardinality_explosion.rs"),
     origin: &["henrywhitaker3/adguard-exporter#70"],
-    exclusive: true,
-    serial: false,
+    company: Company::Alone,
     // Not shorter: pages are handed out and taken back by the hundred megabyte, and the parent must wake up in time.
-    bound_ms: Some(500),
+    bound_ms: Some(250),
     drive: Drive::Grow { past_hang_limit: false },
     release: Release::Never,
     advice: &[

@@ -39,7 +39,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, atomics, exporter, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Drive, Outcome, Release};
+use gatherlock::model::{Company, Drive, Outcome, Release};
 
 fn play(stage: &Stage) -> Result<App, Problem> {
     // The page shows the canary that is made here; what would bump it is dropped.
@@ -63,8 +63,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "answered, but wrong",
     source: include_str!("frozen_canary.rs"),
     origin: &["the incident's fix"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

@@ -50,7 +50,7 @@ use crate::official_registry;
 use crate::stage::{App, PATIENCE, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -209,8 +209,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "recursive lock",
     source: include_str!("gather_in_collect.rs"),
     origin: &["holochain/holochain#1198", "prometheus/prometheus#1432"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

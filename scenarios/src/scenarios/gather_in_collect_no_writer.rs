@@ -33,15 +33,14 @@
 use super::gather_in_collect::play_with;
 use crate::lesson::{Cell, Lesson, Setting};
 use crate::variants::Variant;
-use gatherlock::model::{Drive, Outcome, Release};
+use gatherlock::model::{Company, Drive, Outcome, Release};
 
 pub(crate) const LESSON: Lesson = Lesson {
     id: "gather-in-collect-no-writer",
     family: "recursive lock",
     source: include_str!("gather_in_collect_no_writer.rs"),
     origin: &["Amanieu/parking_lot#438"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

@@ -40,7 +40,7 @@ use super::plain;
 use crate::lesson::{Cell, Lesson, Setting};
 use crate::stage::{App, Stage};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
@@ -110,8 +110,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "runtime",
     source: include_str!("guard_across_await.rs"),
     origin: &["pubky/pkdns#51"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: Some(500),
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

@@ -46,7 +46,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Locking, Variant, atomics, because, exporter, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -197,8 +197,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "contention",
     source: include_str!("hot_app_lock.rs"),
     origin: &["VictoriaMetrics/VictoriaMetrics#9354"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AfterBound,

@@ -42,7 +42,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -230,8 +230,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "update during gather",
     source: include_str!("inc_during_gather.rs"),
     origin: &["the incident report"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AfterBound,

@@ -49,7 +49,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -95,8 +95,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "the incident",
     source: include_str!("incident.rs"),
     origin: &["the incident report"],
-    exclusive: false,
-    serial: true,
+    company: Company::OneAtATime,
     // Its cases take the ports in turn, and eight of them wait for three bounds each.
     bound_ms: Some(500),
     drive: Drive::Scrapes { extra: 0 },

@@ -46,7 +46,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Locking, Variant, atomics, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
-use gatherlock::model::{Command, Drive, Outcome, Range, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Range, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -247,8 +247,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "answered, but wrong",
     source: include_str!("lost_updates.rs"),
     origin: &["fix 1 of the incident report"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AtEnd,

@@ -70,7 +70,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, exporter, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::metrics::histogram;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -216,10 +216,9 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "update during gather",
     source: include_str!("observer_frozen_mid_observe.rs"),
     origin: &["prometheus/client_java#2336"],
-    exclusive: true,
-    serial: false,
-    // A spin is a spin after a quarter of a second; each second of it would take a processor for three.
-    bound_ms: Some(250),
+    company: Company::Background,
+    // A spin is a spin after half a second; each second of it would take a processor for three.
+    bound_ms: Some(500),
     drive: Drive::Scrapes { extra: 2 },
     release: Release::AtEnd,
     advice: &[

@@ -42,7 +42,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
@@ -262,8 +262,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "contention",
     source: include_str!("register_storm.rs"),
     origin: &["kubernetes/kube-state-metrics#995"],
-    exclusive: true,
-    serial: false,
+    company: Company::Alone,
     // Generous, because the claim is that nobody gets stuck, not how soon it is over; it costs nothing, the trial ends with
     // the answer.
     bound_ms: Some(2000),

@@ -62,7 +62,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -256,8 +256,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "update during gather",
     source: include_str!("register_under_app_lock.rs"),
     origin: &["neondatabase/neon#2566"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -45,7 +45,7 @@ use crate::lesson::{Cell, Lesson, Setting};
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Drive, Outcome, Release};
+use gatherlock::model::{Company, Drive, Outcome, Release};
 
 /// Series of the registry: what makes one scrape take ten to twenty milliseconds.
 const SERIES: usize = 15_000;
@@ -59,11 +59,10 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "contention",
     source: include_str!("scrape_storm.rs"),
     origin: &["prometheus/client_golang#1477"],
-    exclusive: true,
-    serial: false,
+    company: Company::Alone,
     // Not shorter: the parent must wake up in time on a machine that is being stormed.
-    bound_ms: Some(500),
-    drive: Drive::Storm { factor: 1.5, max: 200 },
+    bound_ms: Some(250),
+    drive: Drive::Storm { factor: 1.5, max: 100 },
     release: Release::AtEnd,
     advice: &[
         "let concurrent scrapes share one gather (single flight), or limit how many run and refuse the others",
@@ -91,13 +90,13 @@ fn expect(setting: &Setting) -> Cell {
         Variant::TryLock => late("no lock of the application is involved, so there is nothing to try"),
         Variant::Atomics => Cell::must(
             Outcome::Served,
-            "a page is copied text and numbers, a tenth of the work, and the storm has an upper limit of 200 scrapers",
+            "a page is copied text and numbers, a tenth of the work, and the storm has an upper limit of 100 scrapers",
         )
         .recovers(true),
         Variant::Exporter => late("rendering is dearer than gather and encode, and every scrape renders for itself"),
         Variant::Official => Cell::may(
             [Outcome::Served, Outcome::Late],
-            "every scrape encodes for itself, but at a fifth of the cost: the upper limit of 200 scrapers is reached first, and \
+            "every scrape encodes for itself, but at a fifth of the cost: the upper limit of 100 scrapers is reached first, and \
              whether their work exceeds the bound depends on the machine",
         )
         .recovers(true),

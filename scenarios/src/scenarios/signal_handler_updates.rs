@@ -63,7 +63,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::{Family, MetricConstructor};
@@ -257,8 +257,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "recursive lock",
     source: include_str!("signal_handler_updates.rs"),
     origin: &["canonical-ols/talisker#610", "prometheus/client_python#363"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -56,7 +56,7 @@ use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, exporter, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -188,8 +188,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "I/O in a scrape",
     source: include_str!("slow_collect.rs"),
     origin: &["prometheus/node_exporter#868", "paradigmxyz/reth#24566"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::AtEnd,

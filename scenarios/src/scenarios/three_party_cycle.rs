@@ -46,7 +46,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use prometheus_client::collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -275,8 +275,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "update during gather",
     source: include_str!("three_party_cycle.rs"),
     origin: &["containerd/containerd#6788 (two-party)"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

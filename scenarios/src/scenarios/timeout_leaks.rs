@@ -56,15 +56,14 @@
 use super::slow_collect::play_with;
 use crate::lesson::{Cell, Lesson, Setting};
 use crate::variants::{Variant, because};
-use gatherlock::model::{Drive, Outcome, Range, Release};
+use gatherlock::model::{Company, Drive, Outcome, Range, Release};
 
 pub(crate) const LESSON: Lesson = Lesson {
     id: "timeout-leaks",
     family: "I/O in a scrape",
     source: include_str!("timeout_leaks.rs"),
     origin: &["nbari/pg_exporter#34"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 5 },
     release: Release::AtEnd,

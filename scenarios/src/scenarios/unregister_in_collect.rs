@@ -46,7 +46,7 @@ use crate::locks::parking_lot::Mutex;
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use std::sync::Arc;
 
 /// Gauges of peers that left since the last scrape.
@@ -98,8 +98,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "recursive lock",
     source: include_str!("unregister_in_collect.rs"),
     origin: &["scylladb/scylla-manager#2843 (kin)"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 2 },
     release: Release::Never,

@@ -41,7 +41,7 @@ use crate::lesson::{Cell, Lesson, Setting};
 use crate::peer::Peer;
 use crate::stage::{App, Stage, WORKERS};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use std::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -86,8 +86,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "runtime",
     source: include_str!("workers_eaten.rs"),
     origin: &["sgl-project/sglang#28163 (kin)"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: Some(500),
     drive: Drive::Scrapes { extra: 0 },
     release: Release::AtEnd,

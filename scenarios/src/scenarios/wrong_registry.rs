@@ -39,7 +39,7 @@ use crate::official_registry;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::Problem;
-use gatherlock::model::{Command, Drive, Outcome, Release};
+use gatherlock::model::{Command, Company, Drive, Outcome, Release};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use prometheus_client::metrics::counter::Counter;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -104,8 +104,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     family: "answered, but wrong",
     source: include_str!("wrong_registry.rs"),
     origin: &["the incident's code"],
-    exclusive: false,
-    serial: false,
+    company: Company::Together,
     bound_ms: None,
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,

@@ -1,6 +1,7 @@
 //! What a whole trial amounts to: void, crashed, unreachable, several endpoints, several scrapes, growth.
 
 use super::*;
+use crate::detect::read_bodies;
 
 fn reason(trial: &Trial) -> String {
     trial.detect().void.expect("the trial is void").reason
@@ -88,6 +89,48 @@ fn lag_above_a_tenth_of_the_bound_voids_with_its_numbers() {
     assert_eq!(lag(BOUND / 10).detect().void, None);
     assert!(reason(&lag(BOUND / 10 + 1)).contains("woke 100.0 ms late, more than 10 % of the bound of 1000.0 ms"));
     assert!((lag(2500).detect().lag_ms - 2.5).abs() < 1e-9);
+}
+
+#[test]
+fn a_trial_that_was_to_be_alone_is_void_if_others_used_more_than_half_a_cpu() {
+    let others =
+        |cpu_us| Trial::armed().scrape(Purpose::Judged, served()).fact(Fact::Others { cpu_us, elapsed_us: 1_000_000 });
+    assert_eq!(others(500_000).detect().void, None);
+    let void = others(510_000).detect().void.unwrap();
+    assert!(void.machine_busy && void.reason.contains("others used 51 % of a CPU"), "{void:?}");
+}
+
+#[test]
+fn bodies_that_were_read_and_let_go_of_say_the_same() {
+    let moved = |canary| Trial::armed().scrape(Purpose::Judged, answer(200, &body(canary), 1000));
+    for trial in [moved(1), moved(0), Trial::armed().scrape(Purpose::Judged, answer(503, "no metrics: busy", 10))] {
+        let mut read = Trial { observations: trial.observations.clone(), ..Trial::armed() };
+        read_bodies(&mut read.observations);
+        let kept = read.observations.iter().filter(|observation| match &observation.fact {
+            Fact::Ended { exchange, .. } => exchange.status == Some(200) && exchange.body.is_some(),
+            _ => false,
+        });
+        assert_eq!(kept.count(), 0);
+        let (read, whole) = (read.detect(), trial.detect());
+        assert_eq!(
+            (read.outcome, &read.evidence, read.canary_moved, read.prometheus),
+            (whole.outcome, &whole.evidence, whole.canary_moved, whole.prometheus)
+        );
+    }
+}
+
+#[test]
+fn an_answer_past_the_hang_limit_tells_of_progress_where_the_samples_explain_nothing() {
+    let waits = Process::new().thread(1, "tokio-rt-worker", true);
+    let late = |released: bool| {
+        let trial = Trial::armed().sampled(1).send(Purpose::Judged, URL).wait(HANG).sampled(2);
+        let trial = if released { trial.run(Command::Release) } else { trial };
+        trial.wait(1000).end(2, answer(200, &body(1), HANG + 1000)).explained(waits.0.clone()).detect()
+    };
+    let unaided = late(false);
+    assert_eq!((unaided.outcome, unaided.covered), (Outcome::Busy, true));
+    let released = late(true);
+    assert_eq!((released.outcome, released.covered), (Outcome::Stalled, false), "it came because the cause was let go");
 }
 
 #[test]

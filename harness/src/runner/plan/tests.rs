@@ -5,14 +5,13 @@ use crate::model::{CATALOGUE_PROTOCOL, Drive, Expectation, Outcome, Release, Var
 use std::collections::BTreeSet;
 
 fn catalogue() -> Catalogue {
-    let scenario = |id: &str, exclusive, bound_ms| Scenario {
+    let scenario = |id: &str, company, bound_ms| Scenario {
         id: id.into(),
         family: "f".into(),
         title: "t".into(),
         story: "s".into(),
         origin: vec![],
-        exclusive,
-        serial: false,
+        company,
         bound_ms,
         drive: Drive::Scrapes { extra: 0 },
         release: Release::Never,
@@ -24,9 +23,9 @@ fn catalogue() -> Catalogue {
         version: "1".into(),
         prometheus: vec![],
         scenarios: vec![
-            scenario("scrape-storm", true, None),
-            scenario("register-in-collect", false, None),
-            scenario("register-under-app-lock", false, Some(250)),
+            scenario("scrape-storm", Company::Alone, None),
+            scenario("register-in-collect", Company::Together, None),
+            scenario("register-under-app-lock", Company::Together, Some(250)),
         ],
         variants: vec![],
         claims: Vec::new(),
@@ -151,7 +150,7 @@ fn a_catalogue_that_cannot_be_trusted_is_refused() {
 fn side_by_side_first_then_alone_and_first_trials_before_second_ones() {
     let plan = plan(&[catalogue()], &PlanOptions { trials: 2, ..options(&["*/naive", "scrape-storm"]) }).unwrap();
     let order: Vec<(String, u32, bool)> =
-        plan.trials.iter().map(|t| (t.case.id.to_string(), t.index, t.exclusive)).collect();
+        plan.trials.iter().map(|t| (t.case.id.to_string(), t.index, t.runs_alone())).collect();
     let shared = [
         "register-in-collect/naive",
         "register-under-app-lock[lock=std]/naive",
@@ -159,9 +158,9 @@ fn side_by_side_first_then_alone_and_first_trials_before_second_ones() {
     ];
     let alone = ["scrape-storm/naive", "scrape-storm/try-lock"];
     let mut expected = Vec::new();
-    for (ids, exclusive) in [(&shared[..], false), (&alone[..], true)] {
+    for (ids, runs_alone) in [(&shared[..], false), (&alone[..], true)] {
         for index in 0..2 {
-            expected.extend(ids.iter().map(|id| (id.to_string(), index, exclusive)));
+            expected.extend(ids.iter().map(|id| (id.to_string(), index, runs_alone)));
         }
     }
     assert_eq!(order, expected);
