@@ -44,6 +44,7 @@ mod runtime;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sample;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod shorten;
 mod spin;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stacks;

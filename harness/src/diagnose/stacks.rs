@@ -4,6 +4,7 @@ use super::image::Layout;
 use super::locations::Hints;
 use super::memory::Memory;
 use super::rules;
+use super::shorten::shorten;
 use super::symbolize::{self, Logical};
 use super::unwind::{self, End, Frame, RIP, Registers};
 use crate::model::{RawThread, StackFrame};
@@ -131,7 +132,7 @@ pub(super) fn present(stack: &Stack<'_>, layout: &Layout) -> Vec<StackFrame> {
         for logical in frame.names.iter() {
             let nameless = logical.function.is_empty();
             shown.push(StackFrame {
-                function: if nameless { place(frame, layout) } else { logical.function.clone() },
+                function: if nameless { place(frame, layout) } else { shorten(&logical.function) },
                 file: logical.file.clone(),
                 line: logical.line,
                 module: frame.module.clone(),
@@ -161,7 +162,7 @@ fn place(frame: &Named, layout: &Layout) -> String {
 pub(super) fn site(frame: &Named, function: Option<&Logical>, layout: &Layout) -> String {
     let Some(logical) = function.filter(|f| !f.function.is_empty()) else { return place(frame, layout) };
     match (&logical.file, logical.line) {
-        (Some(file), Some(line)) => format!("{} ({file}:{line})", logical.function),
-        _ => logical.function.clone(),
+        (Some(file), Some(line)) => format!("{} ({file}:{line})", shorten(&logical.function)),
+        _ => shorten(&logical.function),
     }
 }
