@@ -44,6 +44,7 @@ fn run(case: &str, instead: &str) -> Report {
         out: folder.path().join("out"),
         command: Vec::new(),
         replay_as: "test".to_string(),
+        checker: None,
     };
     repro(&options, &Registry::new(), &Silent).unwrap().0
 }

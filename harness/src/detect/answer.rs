@@ -33,7 +33,7 @@ pub fn read_bodies(observations: &mut [Observation]) {
         if let Fact::Ended { exchange, .. } = &mut observation.fact
             && exchange.content.is_none()
         {
-            exchange.content = Some(content(exchange, canary.as_deref()));
+            exchange.content = Some(Box::new(content(exchange, canary.as_deref())));
             if exchange.status == Some(200) {
                 exchange.body = None;
             }

@@ -188,7 +188,7 @@ pub struct Exchange {
     pub body: Option<String>,
     /// What the body says, once it was read; not serialised into reports. The body itself need not be kept then.
     #[serde(skip)]
-    pub content: Option<Content>,
+    pub content: Option<Box<Content>>,
     /// Response headers whose names begin with `x-gatherlock-`, lower case, or are `warning` or `retry-after`.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
