@@ -31,6 +31,7 @@ fn trial(case: &str, bound: Duration) -> TrialReport {
         out: folder.path().join("out"),
         command: Vec::new(),
         replay_as: "bench".to_string(),
+        checker: None,
     };
     let (report, kept) = repro(&options, &Registry::new(), &Silent).expect("a run");
     kept.expect("a report");
