@@ -63,11 +63,12 @@ pub const SCENARIOS: [(&str, Coverage); 39] = [
 /// Models without a live scenario: variations that a live trial could not force.
 pub const MODELS_ALONE: [&str; 3] = ["reset-during-gather", "remove-during-gather", "two-gathers"];
 
-/// Handlers of the live catalogue that do not use `prometheus`: what they show says nothing about models of it.
-pub const OTHER_VARIANTS: [(&str, &str); 3] = [
+/// Handlers of the live catalogue that do not gather from a `prometheus::Registry`: what they show says nothing about models of it.
+pub const OTHER_VARIANTS: [(&str, &str); 4] = [
     ("atomics", "hand-written text: no registry and no collector"),
     ("exporter", "the crate `metrics-exporter-prometheus`"),
     ("official", "the crate `prometheus-client`"),
+    ("guarded", "the registry and the endpoint of `gatherlock-guard`, which has models of its own"),
 ];
 
 /// A sentence that models bear out together.

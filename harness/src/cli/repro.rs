@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use std::path::Path;
 
 /// Trials side by side for each processor: they mostly wait, and more than this makes their starts late.
-const JOBS_PER_CPU: usize = 12;
+const JOBS_PER_CPU: usize = 20;
 const MOST_JOBS: usize = 48;
 /// How one calls this tool, if not by its own name; `cargo xtask` sets it.
 const INVOKED_AS: &str = "GATHERLOCK_INVOKED_AS";

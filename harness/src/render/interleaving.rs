@@ -72,7 +72,7 @@ pub(super) fn sentences(trace: &Counterexample) -> Vec<String> {
         let holds = if held.is_empty() { String::new() } else { format!("holds {} and ", text::list(&held)) };
         let for_whom = match for_whom(wait) {
             none if none.is_empty() && wait.is_lock => String::new(),
-            none if none.is_empty() => ", and nobody will come: no circle of locks says who should".to_string(),
+            none if none.is_empty() => ", and nothing in the model wakes it; no circle of locks says why".to_string(),
             whom => whom,
         };
         let claims = match wait.progress {

@@ -96,8 +96,9 @@ impl PlannedTrial {
         let recovers = expectation.limits.recovers != Some(false);
         match (hangs, asked_again) {
             (false, false) => 0,
-            (false, true) => self.bound_ms,
-            (true, true) if !recovers => 2 * self.hang_limit_ms,
+            (false, true) if recovers => self.bound_ms,
+            (false, true) => self.bound_ms.saturating_add(self.hang_limit_ms),
+            (true, true) if !recovers => self.hang_limit_ms.saturating_mul(2),
             (true, _) => self.hang_limit_ms,
         }
     }

@@ -97,7 +97,7 @@ pub(crate) const LESSON: Lesson = Lesson {
     origin: &["the incident report"],
     company: Company::OneAtATime,
     // Its cases take the ports in turn, and eight of them wait for three bounds each.
-    bound_ms: Some(500),
+    bound_ms: Some(400),
     drive: Drive::Scrapes { extra: 0 },
     release: Release::Never,
     advice: register_under_app_lock::LESSON.advice,

@@ -46,8 +46,8 @@ pub(super) fn sections(report: &Report) -> Markup {
             section class="models" {
                 h2 id="models" { "Models" }
                 p class="title" {
-                    "The published source of prometheus, run under every schedule that a checker can think of. A trial says what "
-                    "happened; a model says what can."
+                    "The published source of prometheus under a model checker, which tries schedules as far as each line says. A trial "
+                    "says what happened; a model says what can."
                 }
                 p { (interleaving::tally(&report.models)) @if let Some(memory) = memory.first() { ". Memory model explored: " (memory) } "." }
                 (reality(report))
