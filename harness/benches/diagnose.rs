@@ -3,6 +3,8 @@
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[path = "../tests/diagnose/service.rs"]
 mod service;
+#[path = "../tests/diagnose/signals.rs"]
+mod signals;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod linux {

@@ -14,6 +14,7 @@ mod replay;
 #[cfg(all(feature = "cli", feature = "tls"))]
 mod secure;
 mod service;
+mod signals;
 mod stop;
 mod target;
 #[cfg(feature = "cli")]
