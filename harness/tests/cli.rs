@@ -154,6 +154,25 @@ fn json_on_stdout_is_one_document_and_nothing_else() {
 }
 
 #[test]
+fn a_reader_that_stops_early_is_no_error() {
+    let bench = Bench::new();
+    assert_eq!(code(&bench.repro().arg("broken/dies").output().unwrap()), 2);
+    let mut repro = bench.repro();
+    repro.arg("broken/dies");
+    let mut list = gatherlock();
+    list.arg("list").arg("--catalogue").arg(bench.path("catalogue"));
+    let mut report = gatherlock();
+    report.arg("report").arg(bench.path("out/report.json"));
+    for (mut command, wanted) in [(repro, 2), (list, 0), (report, 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(code(&output), wanted, "{}", stderr(&output));
+        assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+    }
+}
+
+#[test]
 fn an_interrupt_ends_the_children_and_keeps_the_report() {
     let bench = Bench::new();
     let mut run = bench.repro().arg("broken/hangs").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();

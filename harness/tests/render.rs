@@ -133,3 +133,12 @@ fn json_comes_back_as_it_was() {
     let hostile = fixture::hostile::report();
     assert_eq!(json::parse(&json::render(&hostile)).unwrap(), hostile);
 }
+
+#[test]
+fn json_is_indented_down_to_a_thread_and_no_further() {
+    let text = json::render(&fixture::report());
+    let deepest = text.lines().map(|line| line.len() - line.trim_start().len()).max();
+    assert_eq!(deepest, Some(14), "two columns for each of seven levels");
+    let frame = text.lines().find(|line| line.contains("\"function\"")).expect("the fixture has stacks");
+    assert!(frame.trim_start().starts_with("{\"tid\"") && frame.contains("\"stack\": [{"), "{frame}");
+}

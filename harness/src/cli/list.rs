@@ -1,6 +1,7 @@
 //! `gatherlock list`: what a catalogue offers.
 
 use super::args::{ListArgs, StdoutFormat};
+use super::output::print_document;
 use crate::gate::CATALOGUE_LIMIT;
 use crate::model::{Catalogue, Checker, Expectation, Expected, model_scenario};
 use crate::runner::{Registry, catalogue, checker};
@@ -20,15 +21,16 @@ pub(super) fn run(args: &ListArgs) -> Result<u8, String> {
     match args.format {
         StdoutFormat::Json => {
             let json = serde_json::to_string_pretty(&catalogues).map_err(|error| error.to_string())?;
-            println!("{json}");
+            print_document(&format!("{json}\n"))?;
         }
         StdoutFormat::Text => {
             let checker = args.checker.as_ref().map(|exe| checker::list(exe, CATALOGUE_LIMIT, &registry));
             let checker = checker.transpose().map_err(|error| error.to_string())?;
-            catalogues.iter().for_each(|catalogue| print!("{}", text(catalogue, checker.as_ref())));
+            let mut page: String = catalogues.iter().map(|catalogue| text(catalogue, checker.as_ref())).collect();
             if let Some(checker) = &checker {
-                print!("{}", coverage(&catalogues, checker));
+                page.push_str(&coverage(&catalogues, checker));
             }
+            print_document(&page)?;
         }
     }
     Ok(0)

@@ -1,7 +1,7 @@
 //! `gatherlock report FILE`: renders a report again, without running anything.
 
 use super::args::ReportArgs;
-use super::output::{terminal_options, write_files};
+use super::output::{print_document, terminal_options, write_files};
 use crate::gate::report_from_journal;
 use crate::model::Report;
 use crate::render::{json, terminal};
@@ -12,10 +12,10 @@ pub(super) fn run(args: &ReportArgs) -> Result<u8, String> {
     let report = load(&args.file)?;
     let folder = args.out.as_deref().or_else(|| args.file.parent()).unwrap_or(Path::new("."));
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    print!("{}", terminal::render(&report, &terminal_options()));
-    for path in write_files(&report, &args.format, folder)? {
-        println!("  {}", path.display());
-    }
+    let files = write_files(&report, &args.format, folder)?;
+    let mut page = terminal::render(&report, &terminal_options());
+    page.extend(files.iter().map(|path| format!("  {}\n", path.display())));
+    print_document(&page)?;
     Ok(report.exit_code)
 }
 

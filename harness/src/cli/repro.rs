@@ -1,7 +1,7 @@
 //! `gatherlock repro`: the main job.
 
 use super::args::{FileFormat, ReproArgs, StdoutFormat};
-use super::output::{terminal_options, write_files};
+use super::output::{print_document, terminal_options, write_files};
 use super::progress::Progress;
 use crate::gate::{ReproOptions, repro};
 use crate::model::{Report, Verdict};
@@ -32,19 +32,23 @@ pub(super) fn run(args: &ReproArgs) -> Result<u8, String> {
     progress.done();
     let (report, kept) = ran.map_err(|error| error.to_string())?;
     let files = write_files(&report, &[FileFormat::Md, FileFormat::Html, FileFormat::Junit], &options.out);
-    match args.format {
-        StdoutFormat::Json => print!("{}", json::render(&report)),
-        StdoutFormat::Text => print!("{}", terminal::render(&report, &terminal_options())),
-    }
+    print_document(&match args.format {
+        StdoutFormat::Json => json::render(&report),
+        StdoutFormat::Text => terminal::render(&report, &terminal_options()),
+    })?;
     kept.map_err(|error| error.to_string())?;
     let files = files?;
     if args.format == StdoutFormat::Text {
-        println!("\nreports");
-        println!("  {}", options.out.join("report.json").display());
-        files.iter().for_each(|path| println!("  {}", path.display()));
+        let all = std::iter::once(options.out.join("report.json")).chain(files);
+        let lines: String = all.map(|path| format!("  {}\n", path.display())).collect();
+        print_document(&format!("\nreports\n{lines}"))?;
     }
     if let Some(line) = replay_line(&report, &options) {
-        println_or_stderr(args.format, &format!("\n{line}"));
+        // With `--format json` stdout has exactly one document; the rest goes to stderr.
+        match args.format {
+            StdoutFormat::Json => eprintln!("\n{line}"),
+            StdoutFormat::Text => print_document(&format!("\n{line}\n"))?,
+        }
     }
     Ok(report.exit_code)
 }
@@ -66,14 +70,6 @@ fn replay_line(report: &Report, options: &ReproOptions) -> Option<String> {
         globs.join(" "),
         options.trials
     ))
-}
-
-/// With `--format json` stdout has exactly one document; the rest goes to stderr.
-fn println_or_stderr(format: StdoutFormat, text: &str) {
-    match format {
-        StdoutFormat::Json => eprintln!("{text}"),
-        StdoutFormat::Text => println!("{text}"),
-    }
 }
 
 fn options(args: &ReproArgs) -> ReproOptions {

@@ -3,9 +3,14 @@
 
 use super::scene::{Ruling, Scene};
 use crate::model::{Confidence, Edge, Outcome, Provenance, ResourceKind};
+use std::collections::BTreeSet;
 
 /// Where one request's wait path ends.
 struct End {
+    /// The request's thread.
+    thread: i32,
+    /// The thread at the end of the path.
+    last: i32,
     /// How many locks lie between the request and the end.
     steps: usize,
     /// "`a` 1 waits for …".
@@ -20,6 +25,10 @@ struct End {
 /// what was not seen may be a cycle.
 pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
     let mut ends: Vec<End> = scene.serving.iter().map(|thread| follow(scene, thread.tid)).collect();
+    let followed: BTreeSet<i32> = ends.iter().filter(|end| end.gap.is_none()).map(|end| end.last).collect();
+    for end in ends.iter_mut().filter(|end| end.gap.is_some() && came_late(scene, end.thread, &followed)) {
+        end.gap = None;
+    }
     // Those who wait behind another request's thread tell less than that one does.
     ends.sort_by_key(|end| end.steps);
     let mut because: Vec<String> = ends.iter().flat_map(|end| end.because.clone()).collect();
@@ -114,12 +123,29 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
     let read = |edge: &Edge| matches!(edge.provenance, Provenance::Read | Provenance::Traced);
     let own = if scene.wait_of(last).is_some_and(read) { Confidence::Proven } else { Confidence::Inferred };
     End {
+        thread: tid,
+        last,
         steps: path.len(),
         says,
         gap,
         because,
         confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min),
     }
+}
+
+/// Whether a request's thread began to wait only after the first sample, for the same as other requests whose paths were
+/// `followed` to their end: behind one of those ends, or at the same place in the code for the same kind of thing. Whatever
+/// it did before, the request hangs in what is known.
+fn came_late(scene: &Scene<'_>, tid: i32, followed: &BTreeSet<i32>) -> bool {
+    let reaches = |blocker| scene.graph.path(blocker, |at| followed.contains(&at)).is_some();
+    if scene.graph.steps_from(tid).any(|step| step.late && reaches(step.blocker)) {
+        return true;
+    }
+    let Some(own) = scene.wait_of(tid).filter(|edge| !edge.stable && !scene.kind_of(edge).is_lock()) else {
+        return false;
+    };
+    let alike = |edge: &Edge| scene.kind_of(edge) == scene.kind_of(own) && edge.site == own.site;
+    own.site.is_some() && followed.iter().filter_map(|&at| scene.wait_of(at)).any(alike)
 }
 
 fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {

@@ -14,6 +14,8 @@ mod error;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod explain;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod files;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod holders;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod hostile;

@@ -127,54 +127,6 @@ pub(super) fn tracer(pid: i32) -> Option<i32> {
     Some(field(thread, "Tgid:").unwrap_or(thread))
 }
 
-/// What a file descriptor of the process refers to, with the peer of a TCP socket.
-pub(super) fn describe_file(pid: i32, fd: i32) -> Option<String> {
-    let link = fs::read_link(format!("/proc/{pid}/fd/{fd}")).ok()?;
-    let link = link.to_string_lossy();
-    let Some(inode) = link.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) else {
-        // A whole path names directories of the machine: the file's own name is what helps.
-        return Some(match link.strip_prefix("pipe:") {
-            Some(_) => "a pipe".to_owned(),
-            None if link.starts_with('/') => {
-                format!("file `{}`", link.rsplit('/').next().unwrap_or_default())
-            }
-            None => link.trim_start_matches("anon_inode:").to_owned(),
-        });
-    };
-    for (table, protocol) in [("tcp", "TCP"), ("tcp6", "TCP"), ("udp", "UDP"), ("udp6", "UDP")] {
-        let Ok(text) = fs::read_to_string(format!("/proc/{pid}/net/{table}")) else { continue };
-        let found = text.lines().skip(1).find_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            (fields.get(9) == Some(&inode)).then(|| (endpoint(fields[1]), endpoint(fields[2]), fields[3] == "0A"))
-        });
-        if let Some((local, peer, listening)) = found {
-            let (local, peer) = (local.unwrap_or_else(|| "?".into()), peer.unwrap_or_else(|| "?".into()));
-            return Some(if listening {
-                format!("{protocol} listener on {local}")
-            } else {
-                format!("{protocol} peer {peer} (local {local})")
-            });
-        }
-    }
-    Some("a socket".to_owned())
-}
-
-/// `0100007F:1F90` as in `/proc/net/tcp` => `127.0.0.1:8080`; the kernel prints addresses as native-endian words.
-fn endpoint(field: &str) -> Option<String> {
-    let (address, port) = field.split_once(':')?;
-    let port = u16::from_str_radix(port, 16).ok()?;
-    let mut bytes = Vec::new();
-    for start in (0..address.len()).step_by(8) {
-        bytes.extend(u32::from_str_radix(address.get(start..start + 8)?, 16).ok()?.to_ne_bytes());
-    }
-    let ip: std::net::IpAddr = match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok()?.into(),
-        16 => std::net::Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?).to_canonical(),
-        _ => return None,
-    };
-    Some(std::net::SocketAddr::new(ip, port).to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,13 +147,5 @@ mod tests {
         parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 99 0", &mut task);
         assert_eq!((task.state, task.started), ('S', 99));
         assert!(task.cpu_us > 0);
-    }
-
-    #[test]
-    fn addresses_of_sockets() {
-        assert_eq!(endpoint("0100007F:1F90").as_deref(), Some("127.0.0.1:8080"));
-        assert_eq!(endpoint("0000000000000000FFFF00000100007F:0050").as_deref(), Some("127.0.0.1:80"));
-        assert_eq!(endpoint("0100:1F90"), None);
-        assert_eq!(endpoint(""), None);
     }
 }

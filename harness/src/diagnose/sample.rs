@@ -6,9 +6,9 @@ use super::memory::{read_process, read_word};
 use super::proc::{self, Mapping, Task};
 use super::spin;
 use super::stop::{self, Stopped};
-use super::{parking, syscalls};
+use super::{files, parking, syscalls};
 use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 /// Bytes of one stack.
@@ -69,6 +69,7 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
             gaps.push(gap(&format!("thread {tid}"), reason));
         }
     }
+    let sockets = files::sockets(pid, &descriptors(&threads));
     drop(stopped);
     let stopped_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
 
@@ -80,7 +81,7 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
     }
     threads.sort_by_key(|thread| thread.tid);
     history.account(pid, &mut threads, &started);
-    let files = describe_files(pid, &threads);
+    let files = files::describe(pid, &descriptors(&threads), sockets);
     spin::record(pid, &threads, &mappings, &mut words);
     let format = SNAPSHOT_FORMAT.to_owned();
     Ok(Snapshot { format, pid, taken_us, stopped_us, threads, modules, parked, words, files, gaps })
@@ -163,15 +164,14 @@ fn lock_words(pid: i32, threads: &[RawThread], parked: &[ParkedThread]) -> BTree
     // The writers of a std::sync::RwLock wait on the word behind the lock.
     let futexes = futexes.flat_map(|address| [address, address.saturating_sub(8)]);
     let locks = parked.iter().map(|thread| thread.key & !7);
-    let addresses: std::collections::BTreeSet<u64> = futexes.chain(locks).collect();
+    let addresses: BTreeSet<u64> = futexes.chain(locks).collect();
     addresses.into_iter().filter_map(|address| Some((address, read_word(pid, address)?))).collect()
 }
 
 /// What the file descriptors are that blocked threads wait for.
-fn describe_files(pid: i32, threads: &[RawThread]) -> BTreeMap<i32, String> {
-    let fds: std::collections::BTreeSet<i32> =
-        threads.iter().filter_map(|thread| syscalls::descriptor(thread.syscall?)).take(MAX_FILES).collect();
-    fds.into_iter().filter_map(|fd| Some((fd, proc::describe_file(pid, fd)?))).collect()
+/// The descriptors on which threads are blocked.
+fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
+    threads.iter().filter_map(|thread| syscalls::descriptor(thread.syscall?)).take(MAX_FILES).collect()
 }
 
 impl History {

@@ -30,6 +30,8 @@ pub struct Step<'a> {
     pub block: Option<&'a Edge>,
     /// How sure the step is.
     pub confidence: Confidence,
+    /// Whether it would be a fact if the waiter had been seen waiting in the first sample, too: it came in between.
+    pub late: bool,
 }
 
 impl Step<'_> {
@@ -218,18 +220,19 @@ fn excludes(held: Mode, wanted: Mode) -> bool {
     !matches!((held, wanted), (Mode::Read, Mode::Read | Mode::Upgradable) | (Mode::Upgradable, Mode::Read))
 }
 
+/// Whether an edge, if it stood in both samples, is known well enough to rest a claim on.
+fn is_sure(edge: &Edge) -> bool {
+    edge.count_agrees != Some(false)
+        && match edge.provenance {
+            Provenance::Traced | Provenance::Read => true,
+            Provenance::Walked => edge.count_agrees == Some(true),
+            Provenance::Inferred { .. } => false,
+        }
+}
+
 fn confidence(wait: &Edge, block: &Edge, of_a_lock: bool, samples: u32) -> Confidence {
     let edges = [wait, block];
-    let fact = |edge: &Edge| {
-        edge.stable
-            && edge.count_agrees != Some(false)
-            && match edge.provenance {
-                Provenance::Traced | Provenance::Read => true,
-                Provenance::Walked => edge.count_agrees == Some(true),
-                Provenance::Inferred { .. } => false,
-            }
-    };
-    if !of_a_lock || samples < 2 || !edges.into_iter().all(fact) {
+    if !of_a_lock || samples < 2 || !edges.into_iter().all(|edge| edge.stable && is_sure(edge)) {
         Confidence::Suspected
     } else if edges.into_iter().any(|edge| edge.provenance == Provenance::Walked) {
         Confidence::Inferred
@@ -280,6 +283,12 @@ fn steps_of(explained: &Explained) -> Vec<Step<'_>> {
                 wait,
                 block: Some(block),
                 confidence: confidence(wait, block, of_a_lock, explained.samples),
+                late: of_a_lock
+                    && explained.samples >= 2
+                    && !wait.stable
+                    && block.stable
+                    && is_sure(wait)
+                    && is_sure(block),
             };
             // The surest step for a pair stands for it; among equals a hold says more than a place in the queue, and
             // then the engine's order decides.
@@ -379,8 +388,8 @@ fn supposed<'a>(explained: &'a Explained, steps: &[Step<'a>]) -> Vec<Cycle<'a>> 
             if path.is_empty() {
                 continue;
             }
-            let supposed =
-                Step { waiter: wait.thread, blocker: replier, wait, block: None, confidence: Confidence::Suspected };
+            let (waiter, confidence) = (wait.thread, Confidence::Suspected);
+            let supposed = Step { waiter, blocker: replier, wait, block: None, confidence, late: false };
             let mut steps = vec![supposed];
             steps.extend(path);
             let smallest = steps.iter().enumerate().min_by_key(|(_, step)| step.waiter).map_or(0, |(at, _)| at);

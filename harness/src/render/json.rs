@@ -1,7 +1,9 @@
 //! The report as the one JSON document it is, and back again.
 
 use crate::model::{REPORT_SCHEMA, Report};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::ser::Formatter;
+use std::io::{self, Write};
 
 /// Why a text is no report that this version can read.
 #[derive(Debug, thiserror::Error)]
@@ -37,11 +39,88 @@ pub enum ParseError {
     },
 }
 
-/// The report as indented JSON with a line break at its end.
+/// What lies deeper than this stands on one line: a thread with its stack, a request, a piece of evidence. Indenting a whole
+/// run down to the last frame doubles its size.
+const INDENTED_LEVELS: usize = 7;
+
+/// The report as JSON, indented down to its threads, with a line break at its end.
 pub fn render(report: &Report) -> String {
-    let mut out = serde_json::to_string_pretty(report).expect("a report is maps with string keys, lists and scalars");
-    out.push('\n');
-    out
+    let mut out = Vec::new();
+    let mut writer = serde_json::Serializer::with_formatter(&mut out, Outline::default());
+    report.serialize(&mut writer).expect("a report is maps with string keys, lists and scalars");
+    out.push(b'\n');
+    String::from_utf8(out).expect("JSON is UTF-8")
+}
+
+/// Indented down to [`INDENTED_LEVELS`], one line below.
+#[derive(Default)]
+struct Outline {
+    /// The containers that are open, and whether each has something in it.
+    open: Vec<bool>,
+}
+
+impl Outline {
+    fn begin<W: Write + ?Sized>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
+        self.open.push(false);
+        out.write_all(bracket)
+    }
+
+    fn item<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if let Some(filled) = self.open.last_mut() {
+            *filled = true;
+        }
+        if !first {
+            out.write_all(b",")?;
+        }
+        match self.open.len() {
+            levels @ ..=INDENTED_LEVELS => break_line(out, levels),
+            _ if first => Ok(()),
+            _ => out.write_all(b" "),
+        }
+    }
+
+    fn end<W: Write + ?Sized>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
+        let filled = self.open.pop().unwrap_or_default();
+        if filled && self.open.len() < INDENTED_LEVELS {
+            break_line(out, self.open.len())?;
+        }
+        out.write_all(bracket)
+    }
+}
+
+fn break_line<W: Write + ?Sized>(out: &mut W, levels: usize) -> io::Result<()> {
+    out.write_all(b"\n")?;
+    (0..levels).try_for_each(|_| out.write_all(b"  "))
+}
+
+impl Formatter for Outline {
+    fn begin_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, b"[")
+    }
+
+    fn begin_array_value<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.item(out, first)
+    }
+
+    fn end_array<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, b"]")
+    }
+
+    fn begin_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.begin(out, b"{")
+    }
+
+    fn begin_object_key<W: Write + ?Sized>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        self.item(out, first)
+    }
+
+    fn begin_object_value<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
+
+    fn end_object<W: Write + ?Sized>(&mut self, out: &mut W) -> io::Result<()> {
+        self.end(out, b"}")
+    }
 }
 
 /// Reads a report. Fields it does not know are passed over: changes within a major version only add.

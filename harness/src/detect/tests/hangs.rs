@@ -360,6 +360,51 @@ fn the_request_that_waits_for_no_other_request_tells_why() {
 }
 
 #[test]
+fn a_request_that_came_between_the_samples_waits_for_the_same() {
+    // As in `actor-cycle` on a busy machine: 1 asks the actor under the read lock, 2 queues to write, 3 comes late to read.
+    let late = |stable: bool| {
+        Process::new()
+            .thread(1, "first", true)
+            .thread(2, "actor", false)
+            .thread(3, "late", true)
+            .resource("lock-1", ResourceKind::ParkingLotRwLock, "prometheus Registry #1")
+            .resource("chan", ResourceKind::Channel, "a channel")
+            .holds(1, "lock-1", Mode::Read)
+            .waits(2, "lock-1", Mode::Write)
+            .waits(3, "lock-1", Mode::Read)
+            .but(|edge| edge.stable = false)
+            .waits(1, "chan", Mode::Event)
+            .but(|edge| edge.stable = stable)
+            .queued(2, "lock-1")
+    };
+    let detected = hung(late(true));
+    assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
+    assert_eq!(summary(&detected), "/metrics hangs: `first` 1 waits for a channel");
+    let detected = hung(late(false));
+    assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, false), "nobody's path stood in both samples");
+}
+
+#[test]
+fn a_request_that_came_between_the_samples_waits_at_the_same_place() {
+    let two = |site: &str| {
+        Process::new()
+            .thread(1, "first", true)
+            .thread(2, "late", true)
+            .resource("io-1", ResourceKind::Io, "a socket")
+            .resource("io-2", ResourceKind::Io, "another socket")
+            .waits(1, "io-1", Mode::Event)
+            .but(|edge| edge.site = Some("Peer::lag".into()))
+            .waits(2, "io-2", Mode::Event)
+            .but(|edge| {
+                edge.stable = false;
+                edge.site = Some(site.into());
+            })
+    };
+    assert!(hung(two("Peer::lag")).covered);
+    assert!(!hung(two("elsewhere")).covered, "what it does there may be progress");
+}
+
+#[test]
 fn no_thread_at_all_is_a_suspended_task() {
     let detected = hung(Process::new().thread(7, "tokio-rt-worker", false));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
