@@ -42,7 +42,7 @@ mod linux {
     pub(super) fn run() {
         let mut criterion = Criterion::default().configure_from_args();
         let engine = Engine::new();
-        for case in ["ab-ba-std", "three-party", "crowd"] {
+        for case in ["ab-ba-std", "three-party", "crowd-295"] {
             let target = Target::start(case);
             let pid = i32::try_from(target.0.id()).unwrap();
             let first = engine.sample(pid).unwrap();

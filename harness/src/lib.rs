@@ -9,6 +9,8 @@ pub mod catalogue;
 pub mod cli;
 pub mod detect;
 pub mod diagnose;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod fuzz;
 pub mod gate;
 pub mod graph;
 pub mod model;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod ci;
+mod fuzz;
 mod matrix;
 mod model;
 mod schema;
@@ -23,7 +24,8 @@ cargo xtask VERB [ARGS]
   diagnose-matrix     diagnose the catalogue's hangs in eight builds, and score that
   tidy                check the rules of the house
   ci                  fmt, clippy, docs, tidy, tests, repro
-  bench [NAME]        run the benchmarks
+  bench [NAME]        run the benchmarks; `bench diagnose` holds the live engine against gdb and eu-stack
+  fuzz                feed damaged input to what reads a target (--seconds N, --seed S)
   schema              write reports/schema/ from the types
 
 `cargo xtask VERB --help` shows the arguments of repro, list, model, diagnose, gate, report and diagnose-matrix.
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "ci" => ci::run(),
         "bench" => bench::run(&rest),
+        "fuzz" => fuzz::run(&rest),
         "schema" => schema::run(),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -171,6 +171,18 @@ fn flags(stat: &[u8]) -> Option<u64> {
     rest.split_ascii_whitespace().nth(6)?.parse().ok()
 }
 
+/// Reads a text as each of those that are read here.
+#[cfg(test)]
+pub(super) fn fuzzed(text: &[u8]) {
+    flags(text);
+    let status = String::from_utf8_lossy(text);
+    let status = Status(&status);
+    for yama in [None, Some(1)] {
+        reason(&status, &status, yama, Some(0), Some(true));
+    }
+    status.number("Tgid:");
+}
+
 /// Whether a file holds these bytes, as far as it is searched.
 fn holds(file: impl Read, wanted: &[u8]) -> io::Result<bool> {
     let mut file = file.take(MOST_SEARCHED);

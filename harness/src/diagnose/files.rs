@@ -116,7 +116,7 @@ impl Tables {
 }
 
 /// One line of a table: `sl local remote state … inode …`; `None` for another socket than `inode`.
-fn describe_line(line: &str, inode: &str, protocol: &str) -> Option<String> {
+pub(super) fn describe_line(line: &str, inode: &str, protocol: &str) -> Option<String> {
     const LISTEN: &str = "0A";
     let fields: Vec<&str> = line.split_whitespace().collect();
     if fields.get(9) != Some(&inode) {

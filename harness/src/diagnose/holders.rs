@@ -29,6 +29,11 @@ pub(super) struct Held {
 /// Bytes in front of a lock at which the object that contains it may begin.
 const NEAR: u64 = 64;
 
+/// Words of a stack looked at for what one instruction of a walk costs.
+const WORDS_A_STEP: u32 = 16;
+/// Words of one frame.
+const MAX_FRAME_WORDS: u64 = 1 << 14;
+
 /// Finds the holders of every lock that a thread waits for.
 pub(super) fn find(stacks: &[Stack<'_>], waits: &[Wait], memory: &Memory<'_>, walker: &Walker<'_>) -> Vec<Held> {
     let mut locks: BTreeMap<u64, Lock> = BTreeMap::new();
@@ -74,7 +79,8 @@ impl Look<'_> {
         // guard in a future on the heap is mentioned nowhere: if holders are missing, every frame is walked.
         for thorough in [false, true] {
             for (thread, stack) in stacks.iter().enumerate() {
-                let wait = waits.iter().find(|wait| wait.thread == thread);
+                // One wait a thread, in the order of the threads.
+                let wait = waits.binary_search_by_key(&thread, |wait| wait.thread).ok().map(|at| &waits[at]);
                 self.thread(thread, stack, wait, thorough, &mut walked, &mut holds);
             }
             if word.is_none_or(|word| holds.len() >= word as usize) {
@@ -110,7 +116,7 @@ impl Look<'_> {
             }
             let acquires = wants.is_some() && index == start;
             if named.is_lock_code() && !named.physical().function.is_empty() && !acquires {
-                if in_event && pending.is_empty() && mentions(frame, lock.address, memory) {
+                if in_event && pending.is_empty() && mentions(frame, lock.address, memory, walker) {
                     let outlook = walker.outlook(frame, lock, &[]);
                     if outlook.locks_first && outlook.held.is_empty() {
                         pending.push(Mode::Exclusive);
@@ -128,8 +134,10 @@ impl Look<'_> {
                 followed = Some(to);
                 continue;
             }
-            let likely =
-                acquires || !pending.is_empty() || mentions(frame, lock.address, memory) || is_static(lock, walker);
+            let likely = acquires
+                || !pending.is_empty()
+                || mentions(frame, lock.address, memory, walker)
+                || is_static(lock, walker);
             if !(thorough || likely) || (thorough && walked.contains(&(thread, index))) {
                 continue;
             }
@@ -158,9 +166,14 @@ impl Look<'_> {
 }
 
 /// Whether the frame or one of its saved registers refers to the lock, or to an object that begins a little before it.
-fn mentions(frame: &super::unwind::Frame, lock: u64, memory: &Memory<'_>) -> bool {
+fn mentions(frame: &super::unwind::Frame, lock: u64, memory: &Memory<'_>, walker: &Walker<'_>) -> bool {
     let near = |value: u64| value <= lock && lock - value <= NEAR;
-    let words = (frame.sp & !7..frame.cfa).step_by(8).take(1 << 14);
+    let length = (frame.cfa.saturating_sub(frame.sp & !7) / 8).min(MAX_FRAME_WORDS);
+    // Many threads that wait for as many locks: every lock is looked for in every stack.
+    if !walker.affords(1 + length as u32 / WORDS_A_STEP) {
+        return false;
+    }
+    let words = (frame.sp & !7..frame.cfa).step_by(8).take(length as usize);
     frame.registers.iter().flatten().any(|value| near(*value))
         || words.filter_map(|address| memory.on_stack(address)).any(near)
 }

@@ -127,7 +127,7 @@ proptest! {
         registers[RIP] = Some(BASE + pc);
         let snapshot = snapshot(stack, &registers, BTreeMap::new());
         let memory = Memory::new(&snapshot, &layout, false);
-        let (frames, _) = unwind::unwind(&layout, registers, |address| memory.word(address));
+        let (frames, _) = unwind::unwind(&layout, registers, |address| memory.word(address), &Cell::new(unwind::BUDGET));
         prop_assert!(frames.len() <= 512);
         for frame in &frames {
             if let Some(module) = layout.find(frame.lookup()) {

@@ -1,14 +1,13 @@
 //! An executable or library as a file: where its code, its unwinding tables and its symbols are; parsed once per file.
 
 use super::SampleError;
+use super::elf::{Section, Segment, Symbol, Tables};
 use super::locations::Locations;
 use super::memory;
 use super::proc::{self, Mapping};
 use super::symbolize::Names;
+use super::unwind::Entries;
 use crate::model::{Gap, RawModule};
-use object::elf;
-use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
@@ -17,46 +16,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Larger files are not looked at.
 const MAX_FILE: u64 = 2 << 30;
-/// More symbols than this are not kept.
-const MAX_SYMBOLS: usize = 4_000_000;
-
-/// A loadable segment.
-#[derive(Clone, Copy, Debug)]
-struct Segment {
-    address: u64,
-    offset: u64,
-    size: u64,
-    executable: bool,
-    writable: bool,
-}
-
-/// A section that the unwinder needs: link-time address and place in the file.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Section {
-    pub(super) address: u64,
-    offset: u64,
-    size: u64,
-}
-
-/// A function or object of the symbol table.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Symbol {
-    pub(super) address: u64,
-    pub(super) size: u64,
-    name: (u32, u32),
-    pub(super) code: bool,
-}
+/// Bytes of all files of one process: it may map as many as it likes, and files with holes cost it nothing.
+const MAX_FILES: u64 = 3 << 30;
 
 /// A parsed file.
 pub(super) struct Image {
     pub(super) build_id: Option<String>,
     bytes: Vec<u8>,
     segments: Vec<Segment>,
+    sections: Vec<(String, Section)>,
     pub(super) eh_frame: Section,
     pub(super) eh_frame_hdr: Section,
     pub(super) text: u64,
     /// Ascending by address.
     symbols: Vec<Symbol>,
+    pub(super) entries: Entries,
     pub(super) names: Names,
     pub(super) locations: Locations,
 }
@@ -64,60 +38,29 @@ pub(super) struct Image {
 impl Image {
     /// Parses a file; the error says in words what is wrong with it.
     pub(super) fn parse(bytes: Vec<u8>) -> Result<Image, String> {
-        let file =
-            ElfFile64::<Endianness>::parse(bytes.as_slice()).map_err(|e| format!("not a 64-bit ELF file: {e}"))?;
-        if file.elf_header().e_machine.get(file.endian()) != elf::EM_X86_64 {
-            return Err("not built for x86_64".into());
-        }
-        let endian = file.endian();
-        let segments = file
-            .elf_program_headers()
-            .iter()
-            .filter(|header| header.p_type(endian) == elf::PT_LOAD)
-            .map(|header| Segment {
-                address: header.p_vaddr(endian),
-                offset: header.p_offset(endian),
-                size: header.p_filesz(endian),
-                executable: header.p_flags(endian) & elf::PF_X != Default::default(),
-                writable: header.p_flags(endian) & elf::PF_W != Default::default(),
-            })
-            .collect();
-        let section = |name: &str| {
-            let section = file.section_by_name(name)?;
-            let (offset, size) = section.file_range()?;
-            Some(Section { address: section.address(), offset, size })
-        };
-        let start = bytes.as_ptr() as usize;
-        let mut symbols: Vec<Symbol> = file
-            .symbols()
-            .chain(file.dynamic_symbols())
-            .filter(|symbol| symbol.is_definition() && symbol.address() != 0)
-            .filter_map(|symbol| {
-                let name = symbol.name_bytes().ok().filter(|name| !name.is_empty())?;
-                // Names lie in the file itself: keep the place, not a copy.
-                let offset = u32::try_from((name.as_ptr() as usize).checked_sub(start)?).ok()?;
-                let code = matches!(symbol.kind(), SymbolKind::Text);
-                let name = (offset, u32::try_from(name.len()).ok()?);
-                Some(Symbol { address: symbol.address(), size: symbol.size(), name, code })
-            })
-            .take(MAX_SYMBOLS)
-            .collect();
-        symbols.sort_by_key(|symbol| (symbol.address, symbol.size));
-        let build_id =
-            file.build_id().ok().flatten().map(|id| id.iter().take(64).map(|b| format!("{b:02x}")).collect::<String>());
-        let (eh_frame, eh_frame_hdr) = (section(".eh_frame"), section(".eh_frame_hdr"));
-        let text = section(".text").map_or(0, |section| section.address);
-        Ok(Image {
+        let Tables { segments, sections, symbols, build_id } = Tables::read(&bytes)?;
+        let mut image = Image {
             build_id,
             segments,
-            eh_frame: eh_frame.unwrap_or_default(),
-            eh_frame_hdr: eh_frame_hdr.unwrap_or_default(),
-            text,
+            sections,
             symbols,
+            eh_frame: Section::default(),
+            eh_frame_hdr: Section::default(),
+            text: 0,
+            entries: Entries::default(),
             names: Names::default(),
             locations: Locations::default(),
             bytes,
-        })
+        };
+        image.eh_frame = image.named(".eh_frame").unwrap_or_default();
+        image.eh_frame_hdr = image.named(".eh_frame_hdr").unwrap_or_default();
+        image.text = image.named(".text").map_or(0, |section| section.address);
+        Ok(image)
+    }
+
+    /// The section of this name, if it lies in the file as it is.
+    pub(super) fn named(&self, name: &str) -> Option<Section> {
+        self.sections.iter().find(|(known, _)| known == name).map(|(_, section)| *section)
     }
 
     /// The whole file.
@@ -274,9 +217,10 @@ impl Images {
         let exe = std::fs::read_link(format!("/proc/{pid}/exe")).map_err(|e| proc::failure(pid, "exe", &e))?;
         let exe = exe.to_string_lossy();
         let mut modules = Vec::new();
+        let mut room = MAX_FILES;
         for mapping in mappings.iter().filter(|m| m.executable && (m.path.starts_with('/') || m.path == "[vdso]")) {
             let main = mapping.path == exe;
-            let image = match self.open(pid, mapping, main) {
+            let image = match self.open(pid, mapping, main, room) {
                 Ok(image) => image,
                 Err(reason) if main => return Err(SampleError::WrongArchitecture { pid, reason }),
                 Err(reason) => {
@@ -285,6 +229,7 @@ impl Images {
                     continue;
                 }
             };
+            room = room.saturating_sub(image.bytes.len() as u64);
             let offset = if mapping.path == "[vdso]" { 0 } else { mapping.offset };
             let Some(bias) = image.bias(mapping.start, offset) else { continue };
             let build_id = image.build_id.clone();
@@ -305,7 +250,7 @@ impl Images {
         Ok(modules)
     }
 
-    fn open(&self, pid: i32, mapping: &Mapping, main: bool) -> Result<Arc<Image>, String> {
+    fn open(&self, pid: i32, mapping: &Mapping, main: bool, room: u64) -> Result<Arc<Image>, String> {
         if mapping.path == "[vdso]" {
             let mut bytes = vec![0; usize::try_from(mapping.end - mapping.start).unwrap_or(0).min(1 << 20)];
             let read = memory::read_process(pid, mapping.start, &mut bytes);
@@ -318,7 +263,7 @@ impl Images {
         let first = if main { format!("/proc/{pid}/exe") } else { inside };
         let mut reason = "it cannot be opened".to_owned();
         for path in [first, mapped] {
-            match self.load(&path) {
+            match self.load(&path, room) {
                 Ok(image) if is_mapped(&image, pid, mapping) => return Ok(image),
                 Ok(_) => reason = "the file was replaced while the process runs".into(),
                 Err(e) => reason = e,
@@ -327,8 +272,11 @@ impl Images {
         Err(reason)
     }
 
-    fn load(&self, path: &str) -> Result<Arc<Image>, String> {
-        let mut file = File::open(path).map_err(|e| e.to_string())?;
+    fn load(&self, path: &str, room: u64) -> Result<Arc<Image>, String> {
+        // A target may map what blocks whoever opens it, such as a pipe.
+        let mut options = File::options();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK);
+        let mut file = options.open(path).map_err(|e| e.to_string())?;
         let meta = file.metadata().map_err(|e| e.to_string())?;
         if !meta.is_file() || meta.len() > MAX_FILE {
             return Err("no regular file of a reasonable size".into());
@@ -337,9 +285,18 @@ impl Images {
         if let Some(image) = self.by_file.lock().unwrap_or_else(PoisonError::into_inner).get(&id) {
             return Ok(image.clone());
         }
+        if meta.len() > room {
+            return Err(format!("the files of the process are larger than {} GiB together", MAX_FILES >> 30));
+        }
+        let mut magic = [0; 4];
+        file.read_exact(&mut magic).map_err(|e| e.to_string())?;
+        if magic != *b"\x7fELF" {
+            return Err("not an ELF file".into());
+        }
         // Read, not mapped: a file that shrinks under a mapping would kill this process.
         let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
-        file.by_ref().take(MAX_FILE).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        bytes.extend_from_slice(&magic);
+        file.by_ref().take(meta.len()).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
         let image = Arc::new(Image::parse(bytes)?);
         let mut by_file = self.by_file.lock().unwrap_or_else(PoisonError::into_inner);
         if by_file.len() >= MAX_IMAGES {
@@ -355,8 +312,9 @@ impl Images {
         for module in modules {
             let key = (module.path.clone(), module.build_id.clone());
             let known = self.by_path.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-            let image =
-                known.or_else(|| self.load(&module.path).ok()).filter(|image| image.build_id == module.build_id);
+            let image = known
+                .or_else(|| self.load(&module.path, MAX_FILE).ok())
+                .filter(|image| image.build_id == module.build_id);
             let name = file_name(&module.path).to_owned();
             let Some(image) = image else {
                 let why = "the file is not there, or another build of it".to_owned();

@@ -8,8 +8,9 @@ use super::symbolize::shorten;
 use super::unwind::function_bounds;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl};
 use object::read::elf::ElfFile64;
-use object::{Endianness, Object, ObjectSection, RelocationFlags};
+use object::{Endianness, Object, RelocationFlags};
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Locations kept of one file.
@@ -20,6 +21,10 @@ const MAX_LINE: u32 = 1_000_000;
 const MAX_FUNCTION: usize = 1 << 20;
 /// Bytes of a function that may be found never to return.
 const MAX_ENDLESS: usize = 1 << 14;
+/// Words looked at in one file, for whether they point to the name of a file.
+const MAX_POINTERS: usize = 8 << 20;
+/// Bytes of code of one file that are decoded for what they refer to: functions that overlap cost no more than this.
+const MAX_DECODED: usize = 1 << 28;
 /// Files named of one function.
 const MAX_HINTS: usize = 32;
 
@@ -32,9 +37,15 @@ pub(super) struct Locations {
     table: OnceLock<HashMap<u64, Arc<str>>>,
     functions: Mutex<HashMap<u64, Hints>>,
     endless: Mutex<HashMap<u64, bool>>,
+    decoded: AtomicUsize,
 }
 
 impl Locations {
+    /// Whether a function of this length may still be decoded.
+    fn affords(&self, length: usize) -> bool {
+        self.decoded.fetch_add(length, Ordering::Relaxed).saturating_add(length) <= MAX_DECODED
+    }
+
     /// The source files whose code the function at a link-time address contains.
     pub(super) fn hints(&self, image: &Image, address: u64) -> Hints {
         let Some((start, end)) = function_bounds(image, address) else { return Arc::default() };
@@ -42,10 +53,13 @@ impl Locations {
             return known.clone();
         }
         let table = self.table(image);
-        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0).min(MAX_FUNCTION);
         let code = image.code(start);
+        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0).min(MAX_FUNCTION).min(code.len());
+        if !self.affords(length) {
+            return Arc::default();
+        }
         let mut files = BTreeSet::new();
-        for i in &mut Decoder::with_ip(64, &code[..code.len().min(length)], start, DecoderOptions::NONE) {
+        for i in &mut Decoder::with_ip(64, &code[..length], start, DecoderOptions::NONE) {
             if i.code() == Code::Lea_r64_m
                 && i.is_ip_rel_memory_operand()
                 && let Some(file) = table.get(&i.ip_rel_memory_address())
@@ -91,6 +105,7 @@ impl Image {
             start == address
                 && length <= MAX_ENDLESS
                 && code.len() >= length
+                && self.locations.affords(length)
                 && Decoder::with_ip(64, &code[..length], start, DecoderOptions::NONE).into_iter().all(|i| {
                     match i.flow_control() {
                         FlowControl::Return | FlowControl::IndirectBranch => false,
@@ -148,15 +163,19 @@ fn pointers(image: &Image) -> Vec<(u64, u64)> {
         .dynamic_relocations()
         .into_iter()
         .flatten()
+        .take(MAX_POINTERS)
         .filter(|(_, relocation)| relative(relocation.flags()))
         .map(|(place, relocation)| (place, relocation.addend() as u64))
         .collect();
     if pointers.is_empty() {
         for name in [".data.rel.ro", ".rodata"] {
-            let Some(section) = file.section_by_name(name) else { continue };
-            let data = section.data().unwrap_or_default();
-            let words = data.chunks_exact(8).zip((section.address()..).step_by(8));
-            pointers.extend(words.map(|(w, at)| (at, u64::from_le_bytes(w.try_into().unwrap_or_default()))));
+            let Some(section) = image.named(name) else { continue };
+            let data = image.section(section);
+            let words = data.chunks_exact(8).take(MAX_POINTERS).enumerate();
+            pointers.extend(words.map(|(n, word)| {
+                let at = section.address.wrapping_add(8 * n as u64);
+                (at, u64::from_le_bytes(word.try_into().unwrap_or_default()))
+            }));
         }
     }
     pointers

@@ -12,15 +12,27 @@ mod access;
 mod error;
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod dwarf;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod elf;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod entries;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod explain;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod files;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+pub(crate) mod fuzzed;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod holders;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod hostile;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod image;
+#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+mod killed;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod lines;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod live;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -11,8 +11,11 @@ const HASH: u64 = 0x9E37_79B9_7F4A_7C15;
 const BUCKET: u64 = 64;
 /// Nothing is mapped below this address.
 const LEAST_KEY: u64 = 0x1_0000;
-const MAX_BUCKETS: u64 = 1 << 20;
+const MAX_BUCKETS: u64 = 1 << 18;
+/// Parked threads looked at in all tables and layouts: the process stands still meanwhile.
 const MAX_PARKED: usize = 100_000;
+/// Tables of one process: one for each copy of parking_lot in it.
+const MAX_TABLES: usize = 16;
 /// Bytes of writable data looked through in an executable without symbols.
 const MAX_SCAN: usize = 4 << 20;
 
@@ -34,6 +37,7 @@ pub(super) fn places(pid: i32, layout: &Layout, mappings: &[Mapping]) -> Places 
     }
     pointers.sort_unstable();
     pointers.dedup();
+    pointers.truncate(MAX_TABLES);
     if !pointers.is_empty() || layout.modules().iter().any(|m| m.exe && m.image.has_symbols()) {
         return Places { pointers, named: true };
     }
@@ -62,6 +66,9 @@ fn scan(pid: i32, layout: &Layout, mappings: &[Mapping]) -> Vec<u64> {
             let pointer = u64::from_le_bytes(word.try_into().unwrap_or_default());
             if pointer > 0x1_0000 && pointer % 8 == 0 && header(pid, pointer).is_some() {
                 found.push(mapping.start + 8 * n as u64);
+                if found.len() >= MAX_TABLES {
+                    return found;
+                }
             }
         }
     }
@@ -88,11 +95,12 @@ fn header(pid: i32, table: u64) -> Option<(u64, u64, u32)> {
 /// Reads the tables; meant for a stopped process. The second value counts tables that do not have the known layout.
 pub(super) fn read(pid: i32, places: &Places) -> (Vec<ParkedThread>, usize) {
     let (mut parked, mut unknown) = (Vec::new(), 0);
+    let mut budget = MAX_PARKED;
     for pointer in &places.pointers {
         match read_word(pid, *pointer) {
             // No thread has ever parked.
             Some(0) | None => {}
-            Some(table) => match walk(pid, table) {
+            Some(table) => match walk(pid, table, &mut budget) {
                 Some(threads) => parked.extend(threads),
                 None => unknown += usize::from(places.named),
             },
@@ -109,7 +117,7 @@ pub(super) fn read(pid: i32, places: &Places) -> (Vec<ParkedThread>, usize) {
 const KEY_OFFSETS: [u64; 10] = [0, 56, 48, 64, 40, 72, 32, 80, 24, 16];
 
 /// Every parked thread of one table; `None` if no known layout fits.
-fn walk(pid: i32, table: u64) -> Option<Vec<ParkedThread>> {
+fn walk(pid: i32, table: u64, budget: &mut usize) -> Option<Vec<ParkedThread>> {
     let (entries, count, bits) = header(pid, table)?;
     let mut buckets = vec![0; usize::try_from(count * BUCKET).ok()?];
     if read_process(pid, entries, &mut buckets) != buckets.len() {
@@ -120,17 +128,15 @@ fn walk(pid: i32, table: u64) -> Option<Vec<ParkedThread>> {
         .chunks_exact(BUCKET as usize)
         .map(|bucket| u64::from_le_bytes(bucket[8..16].try_into().unwrap_or_default()))
         .collect();
-    KEY_OFFSETS.iter().find_map(|offset| queues(pid, &heads, bits, *offset))
+    KEY_OFFSETS.iter().find_map(|offset| queues(pid, &heads, bits, *offset, budget))
 }
 
-fn queues(pid: i32, heads: &[u64], bits: u32, offset: u64) -> Option<Vec<ParkedThread>> {
+fn queues(pid: i32, heads: &[u64], bits: u32, offset: u64, budget: &mut usize) -> Option<Vec<ParkedThread>> {
     let mut parked = Vec::new();
     for (number, head) in heads.iter().enumerate() {
         let mut next = *head;
         while next != 0 {
-            if parked.len() >= MAX_PARKED {
-                return None;
-            }
+            *budget = budget.checked_sub(1)?;
             let at = next.checked_add(offset)?;
             let mut data = [0; 32];
             if read_process(pid, at, &mut data) != data.len() {

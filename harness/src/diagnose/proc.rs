@@ -43,14 +43,21 @@ pub(super) fn parse_mapping(line: &str) -> Option<Mapping> {
         writable: flags[1] == b'w',
         executable: flags[2] == b'x',
         offset: u64::from_str_radix(offset, 16).unwrap_or(0),
-        path: path.to_owned(),
+        // The kernel writes a line break in a path in octal digits, and nothing else.
+        path: path.replace("\\012", "\n"),
     })
 }
 
 /// The mappings of a process, in order of address.
 pub(super) fn mappings(pid: i32) -> Result<Vec<Mapping>, SampleError> {
-    let text = fs::read_to_string(format!("/proc/{pid}/maps")).map_err(|e| failure(pid, "maps", &e))?;
-    Ok(text.lines().take(MAX_MAPPINGS).filter_map(parse_mapping).collect())
+    // A path may hold any bytes.
+    let bytes = fs::read(format!("/proc/{pid}/maps")).map_err(|e| failure(pid, "maps", &e))?;
+    Ok(read_mappings(&bytes))
+}
+
+/// The mappings in a text of that form.
+pub(super) fn read_mappings(bytes: &[u8]) -> Vec<Mapping> {
+    String::from_utf8_lossy(bytes).lines().take(MAX_MAPPINGS).filter_map(parse_mapping).collect()
 }
 
 /// Turns an I/O error on a file of `/proc/PID` into the reason a person can act on.
@@ -104,7 +111,7 @@ pub(super) fn task(pid: i32, tid: i32) -> Task {
 }
 
 /// Takes state, CPU time and start time from a `stat` line.
-fn parse_stat(stat: &str, task: &mut Task) {
+pub(super) fn parse_stat(stat: &str, task: &mut Task) {
     // The name in parentheses may contain anything, also parentheses.
     let Some((_, rest)) = stat.rsplit_once(") ") else { return };
     let fields: Vec<&str> = rest.split(' ').collect();
@@ -112,7 +119,7 @@ fn parse_stat(stat: &str, task: &mut Task) {
     task.state = fields.first().and_then(|f| f.chars().next()).unwrap_or('?');
     // SAFETY: sysconf has no preconditions.
     let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1);
-    task.cpu_us = (number(11) + number(12)) * 1_000_000 / ticks;
+    task.cpu_us = number(11).saturating_add(number(12)).saturating_mul(1_000_000) / ticks;
     task.started = number(19);
 }
 
@@ -139,6 +146,7 @@ mod tests {
         assert_eq!(parse_mapping("7f00-8f00 rw-p 00000000 00:00 0").unwrap().path, "");
         assert_eq!(parse_mapping("8f00-7f00 rw-p 0 0 0"), None);
         assert_eq!(parse_mapping("nonsense"), None);
+        assert_eq!(parse_mapping("7f00-8f00 r-xp 0 0 0 /a\\012b").unwrap().path, "/a\nb");
     }
 
     #[test]
@@ -147,5 +155,7 @@ mod tests {
         parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 99 0", &mut task);
         assert_eq!((task.state, task.started), ('S', 99));
         assert!(task.cpu_us > 0);
+        // No kernel says so; the fuzzer did.
+        parse_stat("7 (a) S 1 7 7 0 -1 0 0 0 0 0 18446744073709551615 4 0 0 20 0 1 0 99 0", &mut task);
     }
 }

@@ -70,6 +70,7 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
         }
     }
     let sockets = files::sockets(pid, &descriptors(&threads));
+    stop::reached(stop::Step::Read);
     drop(stopped);
     let stopped_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
 

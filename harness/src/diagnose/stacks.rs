@@ -8,6 +8,7 @@ use super::shorten::shorten;
 use super::symbolize::{self, Logical};
 use super::unwind::{self, End, Frame, RIP, Registers};
 use crate::model::{RawThread, StackFrame};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// One thread with its frames, innermost first.
@@ -89,6 +90,7 @@ impl Stack<'_> {
 
 /// Unwinds and names every thread.
 pub(super) fn build<'a>(threads: &'a [RawThread], layout: &Layout, memory: &Memory<'_>) -> Vec<Stack<'a>> {
+    let budget = Cell::new(unwind::BUDGET);
     threads
         .iter()
         .map(|raw| {
@@ -97,7 +99,7 @@ pub(super) fn build<'a>(threads: &'a [RawThread], layout: &Layout, memory: &Memo
                 *slot = *value;
             }
             let (frames, end) = if registers[RIP].is_some() {
-                unwind::unwind(layout, registers, |address| memory.word(address))
+                unwind::unwind(layout, registers, |address| memory.word(address), &budget)
             } else {
                 (Vec::new(), End::Lost("no registers".into()))
             };

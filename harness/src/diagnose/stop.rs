@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 const STOP_BUDGET: Duration = Duration::from_millis(500);
 /// Any other thread stops as soon as it gets a processor; on a machine so busy that it gets none, it is left out after this.
 const PROCESSOR_BUDGET: Duration = Duration::from_secs(3);
+/// How often the list of threads is read again at most, and for how long, while a process starts new ones.
+const MAX_ROUNDS: u32 = 32;
+const ROUNDS_BUDGET: Duration = Duration::from_secs(5);
 /// Questions after which the wait for one thread sleeps between them, and asks whether the thread is still there.
 const EAGER: u32 = 100;
 
@@ -58,10 +61,16 @@ impl Stopped {
         let mut stopped =
             Stopped { threads: BTreeMap::new(), missed: Vec::new(), since, _not_send: std::marker::PhantomData };
         let mut seized_any = false;
-        loop {
+        for round in 0.. {
             let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
             let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
             if new.is_empty() {
+                break;
+            }
+            // A thread that does not stand can go on starting others for ever, and the rest must not wait for that.
+            if round >= MAX_ROUNDS || stopped.since.elapsed() > ROUNDS_BUDGET {
+                let reason = "it started while the others were being stopped, again and again";
+                stopped.missed.extend(new.into_iter().map(|tid| (tid, reason.to_owned())));
                 break;
             }
             // First read, then stop: `state` and `wchan` of a stopped thread tell of the stop. Reading all before
@@ -73,8 +82,11 @@ impl Stopped {
             let begun = Instant::now();
             let mut pending = Vec::new();
             for (tid, task) in tasks {
-                let seized =
-                    request(libc::PTRACE_SEIZE, tid, 0, 0).and_then(|()| request(libc::PTRACE_INTERRUPT, tid, 0, 0));
+                let seized = request(libc::PTRACE_SEIZE, tid, 0, 0).and_then(|()| {
+                    reached(Step::Seized);
+                    request(libc::PTRACE_INTERRUPT, tid, 0, 0)
+                });
+                reached(Step::Told);
                 match seized {
                     Ok(()) => pending.push((tid, task)),
                     Err(e) if e.raw_os_error() == Some(libc::ESRCH) => stopped.missed.push((tid, "it ended".into())),
@@ -86,6 +98,7 @@ impl Stopped {
             for (tid, task) in pending {
                 match await_standing(pid, tid, begun) {
                     Ok(signal) => {
+                        reached(Step::Stands);
                         stands(tid, &task);
                         stopped.threads.insert(tid, signal);
                     }
@@ -108,6 +121,27 @@ impl Stopped {
         self.threads.contains_key(&tid) || self.missed.iter().any(|(missed, _)| *missed == tid)
     }
 }
+
+/// What has just been done to a thread, or to all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Attached to it; it runs.
+    Seized,
+    /// Told it to stop; it may stand or run.
+    Told,
+    /// It stands.
+    Stands,
+    /// Everything was read of the process that stands.
+    Read,
+    /// It was let go; others may stand.
+    LetGo,
+}
+
+/// Tests hold the process here, and kill it.
+#[cfg(test)]
+pub(super) use super::killed::reached;
+#[cfg(not(test))]
+pub(super) fn reached(_: Step) {}
 
 /// The registers of a stopped thread.
 pub(super) fn registers(tid: i32) -> io::Result<libc::user_regs_struct> {
@@ -153,6 +187,7 @@ impl Drop for Stopped {
         for (tid, signal) in &self.threads {
             // A failure means that the thread was killed meanwhile: there is nothing left to resume.
             let _ = request(libc::PTRACE_DETACH, *tid, 0, *signal as usize);
+            reached(Step::LetGo);
         }
     }
 }

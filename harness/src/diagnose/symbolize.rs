@@ -1,9 +1,7 @@
 //! Names for code addresses: the symbol table for the physical function, DWARF for what was inlined into it.
 
+use super::dwarf::Units;
 use super::image::{Image, Mapped};
-use addr2line::Context;
-use gimli::{EndianArcSlice, LittleEndian};
-use object::{Object, ObjectSection};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -20,17 +18,13 @@ pub(super) struct Logical {
     pub(super) generic: Option<String>,
 }
 
-type Dwarf = Context<EndianArcSlice<LittleEndian>>;
-
 /// Names are untrusted input and may be of any length.
 const MAX_NAME: usize = 2000;
-/// Inlined functions at one address.
-const MAX_INLINES: usize = 64;
 
 /// What is known about the names of one file; filled on demand, kept for the life of the engine.
 #[derive(Default)]
 pub(super) struct Names {
-    dwarf: OnceLock<Option<Mutex<Dwarf>>>,
+    dwarf: OnceLock<Mutex<Option<Units>>>,
     frames: Mutex<HashMap<u64, Arc<[Logical]>>>,
     functions: Mutex<HashMap<u64, Arc<str>>>,
 }
@@ -64,35 +58,23 @@ fn look_up(image: &Image, address: u64) -> Vec<Logical> {
 
 /// The frames that DWARF knows of, innermost first.
 fn inlined(image: &Image, address: u64) -> Vec<Logical> {
-    let Some(dwarf) = image.names.dwarf.get_or_init(|| load(image).map(Mutex::new)) else { return Vec::new() };
-    let dwarf = dwarf.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut frames = Vec::new();
-    let Ok(mut found) = dwarf.find_frames(address).skip_all_loads() else { return frames };
-    while let Ok(Some(frame)) = found.next() {
-        if frames.len() >= MAX_INLINES {
-            break;
-        }
-        let function = frame.function.as_ref().and_then(|f| f.raw_name().ok().map(|name| demangle(&name)));
-        let (file, line) = frame.location.map_or((None, None), |l| (l.file.map(shorten), l.line));
-        // A frame without a function is a line of a unit whose functions are not described.
-        let function = function.unwrap_or_default();
-        let generic = function.contains('<').then(|| function.clone());
-        frames.push(Logical { function, file, line, inlined: true, generic });
-    }
+    let units = image.names.dwarf.get_or_init(|| Mutex::new(Units::read(image)));
+    let mut units = units.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = units.as_mut().map(|units| units.at(image, address)).unwrap_or_default();
+    let mut frames: Vec<Logical> = found
+        .into_iter()
+        .map(|found| {
+            // A frame without a function is a line of a unit whose functions are not described.
+            let function = found.name.map(|name| demangle(&name)).unwrap_or_default();
+            let generic = function.contains('<').then(|| function.clone());
+            let file = found.file.as_deref().map(shorten);
+            Logical { function, file, line: found.line, inlined: true, generic }
+        })
+        .collect();
     if let Some(physical) = frames.last_mut() {
         physical.inlined = false;
     }
     frames
-}
-
-fn load(image: &Image) -> Option<Dwarf> {
-    let file = object::File::parse(image.bytes()).ok()?;
-    file.section_by_name(".debug_info")?;
-    let dwarf = gimli::Dwarf::load(|id| -> Result<_, gimli::Error> {
-        let data = file.section_by_name(id.name()).and_then(|section| section.uncompressed_data().ok());
-        Ok(EndianArcSlice::new(Arc::from(data.as_deref().unwrap_or_default()), LittleEndian))
-    });
-    Context::from_dwarf(dwarf.ok()?).ok()
 }
 
 /// The demangled name of the function that starts at, or covers, a runtime address; empty if there is none.

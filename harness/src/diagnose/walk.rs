@@ -143,6 +143,12 @@ impl Walker<'_> {
         search.outlook
     }
 
+    /// Takes the cost of something beside the walks from their budget; `false` if it is used up.
+    pub(super) fn affords(&self, steps: u32) -> bool {
+        self.budget.set(self.budget.get().saturating_sub(steps));
+        self.budget.get() > 0
+    }
+
     fn bounds(&self, address: u64) -> (u64, u64) {
         let bounds = self.layout.find(address).and_then(|module| {
             let (start, end) = function_bounds(&module.image, address.wrapping_sub(module.bias))?;

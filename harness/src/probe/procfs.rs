@@ -100,7 +100,7 @@ pub fn thread(pid: i32, tid: i32) -> Option<ThreadStat> {
         state,
         wchan: wchan(&folder),
         syscall: syscall(&folder)?,
-        cpu_us: on_cpu_ns.map_or_else(|| ticks * 1_000_000 / ticks_per_second(), |ns| ns / 1000),
+        cpu_us: on_cpu_ns.map_or_else(|| ticks.saturating_mul(1_000_000) / ticks_per_second(), |ns| ns / 1000),
         voluntary,
         involuntary,
     })
@@ -183,7 +183,7 @@ fn parse_stat(stat: &[u8]) -> Option<(String, char, u64)> {
     // Fields are numbered from 1 in proc(5); the state is the third, user and system time the 14th and 15th.
     let field = |number: usize| fields.get(number - 3).copied();
     let ticks = |number| field(number)?.parse::<u64>().ok();
-    Some((name, field(3)?.chars().next()?, ticks(14)? + ticks(15)?))
+    Some((name, field(3)?.chars().next()?, ticks(14)?.saturating_add(ticks(15)?)))
 }
 
 /// Voluntary and involuntary context switches. The kernel escapes line breaks in the name here.
@@ -210,6 +210,18 @@ fn parse_syscall(text: &str) -> Option<Syscall> {
         *arg = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
     }
     Some(Syscall::In { number, args })
+}
+
+/// Reads a text as each of those that are read here.
+#[cfg(test)]
+pub(crate) fn fuzzed(text: &[u8]) {
+    parse_stat(text);
+    parse_status(text);
+    let text = String::from_utf8_lossy(text);
+    parse_schedstat(&text);
+    for line in text.lines().take(64) {
+        parse_syscall(line);
+    }
 }
 
 #[cfg(all(test, target_os = "linux"))]

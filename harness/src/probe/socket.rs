@@ -165,6 +165,12 @@ fn address(field: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, port))
 }
 
+/// Reads a text as a table of sockets, and how many it holds.
+#[cfg(test)]
+pub(crate) fn fuzzed(text: &[u8]) -> usize {
+    String::from_utf8_lossy(text).lines().filter_map(parse).count()
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;

@@ -263,7 +263,7 @@ fn a_process_that_is_not_the_one_behind_the_url_is_said_to_be_that() {
 
 #[test]
 fn a_reader_that_stops_early_is_no_error() {
-    let (_target, url) = Target::listening("crowd");
+    let (_target, url) = Target::listening("crowd-300");
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("crowd.json").display().to_string();
     assert_eq!(json(&[&["--url", &url, "--save", &file], &HANGS]).0, 1);

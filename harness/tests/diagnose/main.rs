@@ -7,6 +7,8 @@ mod contended;
 mod events;
 #[cfg(feature = "cli")]
 mod gate;
+#[cfg(feature = "cli")]
+mod killed;
 mod locks;
 #[cfg(feature = "cli")]
 mod refused;

@@ -1,0 +1,174 @@
+//! The tables of an ELF file, with every count and length bounded: what a hostile file declares costs no more than a few
+//! times its own size.
+
+use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
+use object::{Endianness, elf};
+use std::ffi::CStr;
+
+/// More sections than this are not looked at: linkers write some forty.
+const MAX_SECTIONS: usize = 4096;
+/// More loadable segments than this are not looked at: every read of a word asks each of them.
+const MAX_SEGMENTS: usize = 256;
+/// Bytes of a section's name.
+const MAX_SECTION_NAME: usize = 64;
+/// Bytes of a symbol's name.
+const MAX_SYMBOL_NAME: usize = 1 << 16;
+/// More symbols than this are not kept.
+const MAX_SYMBOLS: usize = 4_000_000;
+/// Bytes of a section of notes, and notes in it.
+const MAX_NOTES: (u64, usize) = (1 << 16, 64);
+
+/// A loadable segment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    pub(super) address: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+    pub(super) executable: bool,
+    pub(super) writable: bool,
+}
+
+/// A section: link-time address and place in the file, which may be none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Section {
+    pub(super) address: u64,
+    pub(super) offset: u64,
+    pub(super) size: u64,
+}
+
+/// A function or object of the symbol table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Symbol {
+    pub(super) address: u64,
+    pub(super) size: u64,
+    /// Where its name lies in the file, and how long it is.
+    pub(super) name: (u32, u32),
+    pub(super) code: bool,
+}
+
+/// What is kept of an ELF file.
+pub(super) struct Tables {
+    pub(super) segments: Vec<Segment>,
+    /// Those that lie in the file as they are, by name.
+    pub(super) sections: Vec<(String, Section)>,
+    /// Ascending by address.
+    pub(super) symbols: Vec<Symbol>,
+    pub(super) build_id: Option<String>,
+}
+
+type File<'a> = ElfFile64<'a, Endianness>;
+
+impl Tables {
+    /// Reads a file; the error says in words what is wrong with it.
+    pub(super) fn read(bytes: &[u8]) -> Result<Tables, String> {
+        let file = File::parse(bytes).map_err(|e| format!("not a 64-bit ELF file: {e}"))?;
+        let endian = file.endian();
+        if file.elf_header().e_machine(endian) != elf::EM_X86_64 {
+            return Err("not built for x86_64".into());
+        }
+        let loaded = file.elf_program_headers().iter().filter(|header| header.p_type(endian) == elf::PT_LOAD);
+        let segments = loaded
+            .take(MAX_SEGMENTS)
+            .map(|header| Segment {
+                address: header.p_vaddr(endian),
+                offset: header.p_offset(endian),
+                size: header.p_filesz(endian),
+                executable: header.p_flags(endian) & elf::PF_X != Default::default(),
+                writable: header.p_flags(endian) & elf::PF_W != Default::default(),
+            })
+            .collect();
+        Ok(Tables {
+            segments,
+            sections: sections(bytes, &file),
+            symbols: symbols(bytes, &file),
+            build_id: build_id(bytes, &file),
+        })
+    }
+}
+
+/// The bytes up to a zero, if it comes within `longest` bytes and in front of `end`.
+fn text(bytes: &[u8], start: u64, end: u64, longest: usize) -> Option<&[u8]> {
+    let start = usize::try_from(start).ok()?;
+    let end = usize::try_from(end).ok()?.min(bytes.len()).min(start.checked_add(longest + 1)?);
+    Some(CStr::from_bytes_until_nul(bytes.get(start..end)?).ok()?.to_bytes())
+}
+
+/// Where a section of names begins and ends in the file.
+fn strings(
+    table: &SectionTable<'_, elf::FileHeader64<Endianness>>,
+    index: object::SectionIndex,
+    endian: Endianness,
+) -> (u64, u64) {
+    let range = table.section(index).ok().and_then(|section| section.file_range(endian));
+    range.map_or((0, 0), |(offset, size)| (offset, offset.saturating_add(size)))
+}
+
+fn sections(bytes: &[u8], file: &File<'_>) -> Vec<(String, Section)> {
+    let (table, endian) = (file.elf_section_table(), file.endian());
+    let Ok(names) = file.elf_header().section_strings_index(endian, bytes) else { return Vec::new() };
+    let (start, end) = strings(table, names, endian);
+    let named = |section: &elf::SectionHeader64<Endianness>| {
+        // A compressed section would have to be inflated, to any size.
+        let plain = section.sh_flags(endian) & elf::SHF_COMPRESSED == Default::default();
+        let (offset, size) = section.file_range(endian).filter(|_| plain)?;
+        let name = text(bytes, start.checked_add(section.sh_name(endian).into())?, end, MAX_SECTION_NAME)?;
+        let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
+        Some((name.to_owned(), Section { address: section.sh_addr(endian), offset, size }))
+    };
+    table.iter().take(MAX_SECTIONS).filter_map(named).collect()
+}
+
+fn symbols(bytes: &[u8], file: &File<'_>) -> Vec<Symbol> {
+    let endian = file.endian();
+    let mut found = Vec::new();
+    // Names share their tails at most; a table in which all of them are the same endless one is not worth reading.
+    let mut budget = bytes.len().saturating_mul(2);
+    for table in [file.elf_symbol_table(), file.elf_dynamic_symbol_table()] {
+        let (start, end) = strings(file.elf_section_table(), table.string_section(), endian);
+        for symbol in table.iter() {
+            if found.len() >= MAX_SYMBOLS || budget == 0 {
+                break;
+            }
+            let place = symbol.st_shndx(endian);
+            let kind = symbol.st_type();
+            let defined = !place.is_special() || place == elf::SHN_XINDEX;
+            let address = symbol.st_value(endian);
+            if !defined || address == 0 || !matches!(kind, elf::STT_FUNC | elf::STT_OBJECT | elf::STT_NOTYPE) {
+                continue;
+            }
+            let Some(at) = start.checked_add(symbol.st_name(endian).into()) else { continue };
+            let Some(name) = text(bytes, at, end, MAX_SYMBOL_NAME).filter(|name| !name.is_empty()) else { continue };
+            budget = budget.saturating_sub(name.len());
+            // Marks between code and data.
+            if kind == elf::STT_NOTYPE && symbol.st_bind() == elf::STB_LOCAL && name.starts_with(b"$") {
+                continue;
+            }
+            let (Ok(at), Ok(length)) = (u32::try_from(at), u32::try_from(name.len())) else { continue };
+            let (size, code) = (symbol.st_size(endian), kind == elf::STT_FUNC);
+            found.push(Symbol { address, size, name: (at, length), code });
+        }
+    }
+    found.sort_by_key(|symbol| (symbol.address, symbol.size));
+    found
+}
+
+fn build_id(bytes: &[u8], file: &File<'_>) -> Option<String> {
+    let endian = file.endian();
+    let sections = file.elf_section_table().iter().take(MAX_SECTIONS);
+    let of_sections = sections
+        .filter(|section| section.sh_type(endian) == elf::SHT_NOTE && section.sh_size(endian) <= MAX_NOTES.0)
+        .filter_map(|section| section.notes(endian, bytes).ok().flatten());
+    let segments = file.elf_program_headers().iter().take(MAX_SECTIONS);
+    let of_segments = segments
+        .filter(|segment| segment.p_type(endian) == elf::PT_NOTE && segment.p_filesz(endian) <= MAX_NOTES.0)
+        .filter_map(|segment| segment.notes(endian, bytes).ok().flatten());
+    for mut notes in of_sections.chain(of_segments) {
+        for _ in 0..MAX_NOTES.1 {
+            let Ok(Some(note)) = notes.next() else { break };
+            if note.name() == elf::ELF_NOTE_GNU && note.n_type(endian) == elf::NT_GNU_BUILD_ID {
+                return Some(note.desc().iter().take(64).map(|byte| format!("{byte:02x}")).collect());
+            }
+        }
+    }
+    None
+}
