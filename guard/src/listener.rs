@@ -44,6 +44,10 @@ const CONNECTIONS: usize = 64;
 /// closed would reset it, and the peer lose the answer. So a listener has at most 321 file descriptors.
 const TURNED_AWAY: usize = 256;
 
+/// How many connections may wait to be accepted. The standard library asks for 128, and what is beyond that has to ask
+/// again a second later; the kernel cuts this down to its own limit (`net.core.somaxconn`, usually 4096).
+const BACKLOG: i32 = 4096;
+
 impl Listener {
     /// Binds the address and starts the accepting thread.
     ///
@@ -51,6 +55,8 @@ impl Listener {
     /// If the address cannot be bound or the thread not started.
     pub fn bind(address: impl ToSocketAddrs, endpoint: &Endpoint) -> io::Result<Listener> {
         let socket = TcpListener::bind(address)?;
+        // Listening again on a socket that listens only changes how long its queue may be.
+        socket2::SockRef::from(&socket).listen(BACKLOG)?;
         let address = socket.local_addr()?;
         let closed = Arc::new(AtomicBool::new(false));
         let listener = Listener { address, closed: Arc::clone(&closed) };

@@ -6,7 +6,7 @@
 //! and nothing else. `desc()`, `collect()` and the drop of a collector all run without it.
 
 use super::gather::{self, Collected, FailedCollector, Gathered};
-use super::order::Orders;
+use super::order::Memory;
 use super::sync::{Mutex, MutexGuard};
 use super::text;
 use prometheus::core::Collector;
@@ -48,7 +48,7 @@ struct Shared {
     prefix: Option<String>,
     /// In the iteration order of the caller's map, which is the order in which `prometheus` appends them.
     labels: Vec<LabelPair>,
-    orders: Orders,
+    memory: Memory,
 }
 
 /// What the lock protects: who is registered, and what `prometheus` remembers about names.
@@ -153,7 +153,7 @@ impl Registry {
 
     fn with(prefix: Option<String>, labels: Vec<LabelPair>) -> Registry {
         let book = Mutex::new(Book::default());
-        Registry { shared: Arc::new(Shared { book, prefix, labels, orders: Orders::default() }) }
+        Registry { shared: Arc::new(Shared { book, prefix, labels, memory: Memory::default() }) }
     }
 
     /// Adds a collector.
@@ -242,7 +242,7 @@ impl Registry {
     /// Writes what was collected, and adds to its failures what the format cannot express.
     pub(crate) fn write(&self, collected: &mut Collected, body: &mut Vec<u8>) {
         let Collected { families, failed, .. } = collected;
-        text::encode(families, self.prefix(), self.labels(), &self.shared.orders, body, failed);
+        text::encode(families, self.prefix(), self.labels(), Some(&self.shared.memory), body, failed);
     }
 
     /// Asks every collector, after it has told `entering` its name.

@@ -81,7 +81,6 @@ where
 mod prometheus_0_14 {
     use super::{Page, Source, SourceError};
     use crate::gather::FailedCollector;
-    use crate::order::Orders;
     use crate::{Registry, text};
     use std::sync::Arc;
 
@@ -104,7 +103,7 @@ mod prometheus_0_14 {
         fn write(&self, page: &mut Page) -> Result<(), SourceError> {
             let families = self.gather();
             let mut failed = Vec::new();
-            text::encode(&families, None, &[], &Orders::default(), page.body(), &mut failed);
+            text::encode(&families, None, &[], None, page.body(), &mut failed);
             let empty = page.body().is_empty();
             finish(page, empty, &failed)?;
             page.drop_later(families);

@@ -2,7 +2,7 @@
 //! collectors returned: nothing is merged, moved or copied first.
 
 use super::gather::FailedCollector;
-use super::order::{Orders, compare};
+use super::order::{Memory, compare};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::io::Write;
 use std::sync::Arc;
@@ -35,19 +35,23 @@ impl Reading for Gauge {
 }
 
 /// Appends `families` to `body`, with `prefix` and `labels` applied. Families of one name are written as one, under the
-/// first one's help and type. What the format cannot express is added to `failed`.
+/// first one's help and type. What the format cannot express is added to `failed`. With a memory, which must always be the
+/// same for the same labels, large families take from it what they have in common with the last time.
 pub(crate) fn encode(
     families: &[MetricFamily],
     prefix: Option<&str>,
     labels: &[LabelPair],
-    orders: &Orders,
+    memory: Option<&Memory>,
     body: &mut Vec<u8>,
     failed: &mut Vec<FailedCollector>,
 ) {
     let mut sorted: Vec<&MetricFamily> = families.iter().collect();
     sorted.sort_by(|one, other| one.name().cmp(other.name()));
-    let mut recall = orders.recall();
-    let mut writer = Writer::new(body, labels);
+    let mut common = Vec::new();
+    push_labels(&mut common, labels, b"");
+    let mut recall = memory.map(Memory::recall);
+    let mut written = Vec::new();
+    let mut writer = Writer { body, kind: MetricType::COUNTER, name: Vec::new(), bounds: Vec::new() };
     for same_name in sorted.chunk_by(|one, other| one.name() == other.name()) {
         let head = same_name[0];
         let refuse = |reason: &str| FailedCollector { name: Arc::from(head.name()), reason: reason.to_string() };
@@ -61,36 +65,32 @@ pub(crate) fn encode(
             continue;
         }
         writer.head(prefix, head);
-        let metrics: Vec<&Metric> = same_name.iter().flat_map(|family| family.get_metric()).collect();
-        if metrics.is_sorted_by(|one, other| compare(one, other).is_le()) {
-            metrics.iter().for_each(|metric| writer.series(metric));
-        } else {
-            recall.order(head.name(), &metrics).iter().for_each(|place| writer.series(metrics[*place as usize]));
+        let mut metrics: Vec<&Metric> = same_name.iter().flat_map(|family| family.get_metric()).collect();
+        if let Some(known) = recall.as_mut().and_then(|recall| recall.family(head.name(), &metrics, &common)) {
+            known.order().for_each(|place| writer.series(metrics[place], known.labels(place)));
+            continue;
+        }
+        if !metrics.is_sorted_by(|one, other| compare(one, other).is_le()) {
+            metrics.sort_by(|one, other| compare(one, other));
+        }
+        for metric in metrics {
+            written.clear();
+            push_labels(&mut written, metric.get_label(), &common);
+            writer.series(metric, &written);
         }
     }
 }
 
-/// Writes one family after the other; its buffers are reused from series to series.
+/// Writes one family after the other.
 struct Writer<'a> {
     body: &'a mut Vec<u8>,
-    /// The registry's own labels, written out.
-    common: Vec<u8>,
     kind: MetricType,
     name: Vec<u8>,
-    /// The labels of the series at hand, written out, without braces.
-    labels: Vec<u8>,
     /// The bounds met so far at each place of a histogram or summary, as bits and as text: they repeat in every series.
     bounds: Vec<(u64, String)>,
 }
 
-impl<'a> Writer<'a> {
-    fn new(body: &'a mut Vec<u8>, labels: &[LabelPair]) -> Writer<'a> {
-        let mut common = Vec::new();
-        push_labels(&mut common, labels);
-        let (name, labels, bounds) = (Vec::new(), Vec::new(), Vec::new());
-        Writer { body, common, kind: MetricType::COUNTER, name, labels, bounds }
-    }
-
+impl Writer<'_> {
     fn head(&mut self, prefix: Option<&str>, family: &MetricFamily) {
         self.kind = family.get_field_type();
         self.name.clear();
@@ -117,58 +117,53 @@ impl<'a> Writer<'a> {
         });
     }
 
-    fn series(&mut self, metric: &Metric) {
-        self.labels.clear();
-        push_labels(&mut self.labels, metric.get_label());
-        if !self.common.is_empty() {
-            if !self.labels.is_empty() {
-                self.labels.push(b',');
-            }
-            self.labels.extend_from_slice(&self.common);
-        }
+    /// One series; its labels are written out, without braces.
+    fn series(&mut self, metric: &Metric, labels: &[u8]) {
         let timestamp = metric.timestamp_ms();
         match self.kind {
-            MetricType::COUNTER => self.sample(b"", None, metric.get_counter().value(), timestamp),
-            MetricType::GAUGE => self.sample(b"", None, metric.get_gauge().value(), timestamp),
-            MetricType::HISTOGRAM => self.histogram(metric, timestamp),
+            MetricType::COUNTER => self.sample(b"", labels, None, metric.get_counter().value(), timestamp),
+            MetricType::GAUGE => self.sample(b"", labels, None, metric.get_gauge().value(), timestamp),
+            MetricType::HISTOGRAM => self.histogram(metric, labels, timestamp),
             MetricType::SUMMARY => {
                 let summary = metric.get_summary();
                 for (at, quantile) in summary.get_quantile().iter().enumerate() {
-                    self.sample(b"", Some((b"quantile=\"", at, quantile.quantile())), quantile.value(), timestamp);
+                    let bound = (&b"quantile=\""[..], at, quantile.quantile());
+                    self.sample(b"", labels, Some(bound), quantile.value(), timestamp);
                 }
-                self.sample(b"_sum", None, summary.sample_sum(), timestamp);
-                self.sample(b"_count", None, summary.sample_count() as f64, timestamp);
+                self.sample(b"_sum", labels, None, summary.sample_sum(), timestamp);
+                self.sample(b"_count", labels, None, summary.sample_count() as f64, timestamp);
             }
             // Refused before its head was written.
             MetricType::UNTYPED => {}
         }
     }
 
-    fn histogram(&mut self, metric: &Metric, timestamp: i64) {
+    fn histogram(&mut self, metric: &Metric, labels: &[u8], timestamp: i64) {
         let histogram = metric.get_histogram();
         let buckets = histogram.get_bucket();
         let mut infinity = false;
         for (at, bucket) in buckets.iter().enumerate() {
             let bound = bucket.upper_bound();
-            self.sample(b"_bucket", Some((b"le=\"", at, bound)), bucket.cumulative_count() as f64, timestamp);
+            let count = bucket.cumulative_count() as f64;
+            self.sample(b"_bucket", labels, Some((b"le=\"", at, bound)), count, timestamp);
             infinity |= bound == f64::INFINITY;
         }
         if !infinity {
             self.begin(b"_bucket");
-            self.open_extra(b"le=\"");
+            self.open_extra(b"le=\"", labels);
             self.body.extend_from_slice(b"+Inf");
             self.close_extra();
             self.end(histogram.get_sample_count() as f64, timestamp);
         }
-        self.sample(b"_sum", None, histogram.get_sample_sum(), timestamp);
-        self.sample(b"_count", None, histogram.get_sample_count() as f64, timestamp);
+        self.sample(b"_sum", labels, None, histogram.get_sample_sum(), timestamp);
+        self.sample(b"_count", labels, None, histogram.get_sample_count() as f64, timestamp);
     }
 
     /// One line; `extra` is an additional label: its name up to the quote, its place in the series, its value.
-    fn sample(&mut self, suffix: &[u8], extra: Option<(&[u8], usize, f64)>, value: f64, timestamp: i64) {
+    fn sample(&mut self, suffix: &[u8], labels: &[u8], extra: Option<(&[u8], usize, f64)>, value: f64, timestamp: i64) {
         self.begin(suffix);
         if let Some((name, at, bound)) = extra {
-            self.open_extra(name);
+            self.open_extra(name, labels);
             let bits = bound.to_bits();
             match self.bounds.get_mut(at) {
                 Some((known, text)) if *known == bits => self.body.extend_from_slice(text.as_bytes()),
@@ -183,9 +178,9 @@ impl<'a> Writer<'a> {
                 }
             }
             self.close_extra();
-        } else if !self.labels.is_empty() {
+        } else if !labels.is_empty() {
             self.body.push(b'{');
-            self.body.extend_from_slice(&self.labels);
+            self.body.extend_from_slice(labels);
             self.body.push(b'}');
         }
         self.end(value, timestamp);
@@ -196,10 +191,10 @@ impl<'a> Writer<'a> {
         self.body.extend_from_slice(suffix);
     }
 
-    fn open_extra(&mut self, name: &[u8]) {
+    fn open_extra(&mut self, name: &[u8], labels: &[u8]) {
         self.body.push(b'{');
-        if !self.labels.is_empty() {
-            self.body.extend_from_slice(&self.labels);
+        if !labels.is_empty() {
+            self.body.extend_from_slice(labels);
             self.body.push(b',');
         }
         self.body.extend_from_slice(name);
@@ -220,29 +215,38 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// `name="value",…` without braces.
-fn push_labels(out: &mut Vec<u8>, labels: &[LabelPair]) {
+/// `name="value",…` without braces, and behind it what all series have in common. Whether no value had to be escaped.
+pub(crate) fn push_labels(out: &mut Vec<u8>, labels: &[LabelPair], common: &[u8]) -> bool {
+    let mut as_it_is = true;
     for (at, pair) in labels.iter().enumerate() {
         if at > 0 {
             out.push(b',');
         }
         out.extend_from_slice(pair.name().as_bytes());
         out.extend_from_slice(b"=\"");
-        push_escaped(out, pair.value(), true);
+        as_it_is &= push_escaped(out, pair.value(), true);
         out.push(b'"');
     }
+    if !labels.is_empty() && !common.is_empty() {
+        out.push(b',');
+    }
+    out.extend_from_slice(common);
+    as_it_is
 }
 
-/// Backslash and line feed escaped, and the double quote where the text stands in quotes.
-fn push_escaped(out: &mut Vec<u8>, text: &str, quoted: bool) {
+/// Backslash and line feed escaped, and the double quote where the text stands in quotes. Whether none of them was met.
+fn push_escaped(out: &mut Vec<u8>, text: &str, quoted: bool) -> bool {
     let mut rest = text.as_bytes();
+    let mut as_it_is = true;
     while let Some(at) = next_special(rest, quoted) {
+        as_it_is = false;
         out.extend_from_slice(&rest[..at]);
         out.push(b'\\');
         out.push(if rest[at] == b'\n' { b'n' } else { rest[at] });
         rest = &rest[at + 1..];
     }
     out.extend_from_slice(rest);
+    as_it_is
 }
 
 fn next_special(text: &[u8], quoted: bool) -> Option<usize> {
@@ -253,10 +257,55 @@ fn next_special(text: &[u8], quoted: bool) -> Option<usize> {
 fn push_value(out: &mut Vec<u8>, value: f64) {
     /// Below this every integer is a value of its own, so its digits are the shortest.
     const EXACT: f64 = 9_007_199_254_740_992.0;
-    if value.fract() == 0.0 && value.abs() < EXACT && !(value == 0.0 && value.is_sign_negative()) {
-        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
-    } else {
-        // Writing to a Vec cannot fail.
-        let _infallible = write!(out, "{value}");
+    if value.fract() == 0.0 {
+        if value.abs() < EXACT && !(value == 0.0 && value.is_sign_negative()) {
+            out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
+            return;
+        }
+    } else if value.is_finite() {
+        // Several times as fast, with two differences: an exponent where `Display` writes zeros, and another choice where two
+        // texts are as short and as near. Of up to 15 digits only one text can be near enough to read back as the number.
+        let mut digits = zmij::Buffer::new();
+        let digits = digits.format_finite(value).as_bytes();
+        if digits.len() <= "123456789.012345".len() && !digits.contains(&b'e') {
+            out.extend_from_slice(digits);
+            return;
+        }
+    }
+    // Writing to a Vec cannot fail.
+    let _infallible = write!(out, "{value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::push_value;
+    use proptest::prelude::*;
+
+    fn as_display_has_it(value: f64) {
+        let mut out = Vec::new();
+        push_value(&mut out, value);
+        assert_eq!(String::from_utf8(out).unwrap(), value.to_string(), "{:x}", value.to_bits());
+    }
+
+    #[test]
+    fn the_values_at_the_edges_are_written_as_display_has_them() {
+        let powers = (-330..310).map(|power| format!("1e{power}").parse::<f64>().unwrap());
+        let halves = (0..1075).map(|power| 0.5_f64.powi(power));
+        for value in powers.chain(halves).chain([0.0, f64::NAN, f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, 5e-324]) {
+            for near in [value.next_down(), value, value.next_up()] {
+                as_display_has_it(near);
+                as_display_has_it(-near);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn every_value_is_written_as_display_has_it(bits in any::<u64>(), small in any::<i32>(), decimals in 0_i32..9) {
+            as_display_has_it(f64::from_bits(bits));
+            as_display_has_it(f64::from(small) / 10_f64.powi(decimals));
+        }
     }
 }

@@ -120,6 +120,9 @@ fn a_stuck_group_is_missing_by_name_and_the_others_are_served() {
     assert!(body.contains("gatherlock_guard_group_missing{group=\"app\"} 0\n"));
     assert!(body.contains("gatherlock_guard_group_missing{group=\"db\"} 1\n"));
     assert!(body.contains("gatherlock_guard_stuck_groups 1\n"));
+    let flying = body.split_once("gatherlock_guard_in_flight_seconds{group=\"db\"} ").unwrap().1;
+    assert!(flying.split_once('\n').unwrap().0.parse::<f64>().unwrap() > 0.0, "{body}");
+    assert!(!body.contains("gatherlock_guard_age_seconds{group=\"db\"}"), "what is missing has no age");
     source.shut(false);
     let answer = endpoint.answer(&GET);
     assert_eq!((answer.header("x-gatherlock-missing"), answer.header("x-gatherlock-reason")), (None, None));
@@ -234,6 +237,18 @@ fn dropping_the_last_handle_ends_the_threads() {
 }
 
 #[test]
+fn dropping_the_last_handle_waits_for_no_stuck_collector() {
+    let source = Gated::default();
+    source.shut(true);
+    let endpoint = Endpoint::new(source.clone()).unwrap();
+    assert_eq!(endpoint.answer(&SOON).status, 503);
+    // Would never return if it waited: the gate is opened only behind it.
+    drop(endpoint);
+    assert_eq!(source.calls(), 1);
+    source.shut(false);
+}
+
+#[test]
 fn hostile_headers_and_methods_get_plain_http_answers() {
     let endpoint = Endpoint::new(|| Ok::<_, Infallible>("up 1\n")).unwrap();
     for header in ["-1", "NaN", "1e308", "inf", "text", "", "\u{0}", "0", "-0", "0x1"] {
@@ -317,6 +332,7 @@ fn the_registries_of_other_libraries_can_stand_behind_it() {
     let official = Arc::new(official);
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || metrics::counter!("facade_total").increment(2));
+    prometheus::register(Box::new(IntGauge::new("by_default", "In the default registry.").unwrap())).unwrap();
     let endpoint = Endpoint::builder()
         .group("real", real)
         .group("default", prometheus::default_registry().clone())
@@ -325,7 +341,9 @@ fn the_registries_of_other_libraries_can_stand_behind_it() {
         .build()
         .unwrap();
     let body = text(&endpoint.answer(&GET));
-    for line in ["\nreal 0\n", "# TYPE official_total counter\nofficial_total 1\n", "facade_total 2\n"] {
+    for line in
+        ["\nreal 0\n", "\nby_default 0\n", "# TYPE official_total counter\nofficial_total 1\n", "facade_total 2\n"]
+    {
         assert!(body.contains(line), "{body}");
     }
     let alone = Endpoint::new(official).unwrap().answer(&OPEN);

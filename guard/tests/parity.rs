@@ -230,6 +230,93 @@ fn families_of_any_number_of_series_are_ordered_alike_while_series_come_and_go()
     assert_eq!(both.text().lines().count(), 2 + 299);
 }
 
+/// Large families, of which labels and order are remembered from one writing to the next: whatever changes between two of
+/// them, the text is the real one's.
+mod remembered {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    /// Shows whatever series it is given.
+    #[derive(Clone)]
+    struct Changing {
+        desc: Desc,
+        series: Arc<Mutex<Vec<Metric>>>,
+    }
+
+    impl Collector for Changing {
+        fn desc(&self) -> Vec<&Desc> {
+            vec![&self.desc]
+        }
+        fn collect(&self) -> Vec<MetricFamily> {
+            let mut family = MetricFamily::default();
+            family.set_name("changing".to_string());
+            family.set_field_type(MetricType::GAUGE);
+            family.set_metric(self.series.lock().unwrap().clone());
+            vec![family]
+        }
+    }
+
+    /// A label's name and value; few of them, so that two series often look alike where they are not.
+    fn any_pair() -> impl Strategy<Value = (String, String)> {
+        (
+            "[ab]",
+            prop_oneof![
+                "[xy]{0,2}",
+                Just("\"".into()),
+                Just("x\",b=\"y".into()),
+                Just("\\\\".into()),
+                Just("\\".into())
+            ],
+        )
+    }
+
+    fn any_series() -> impl Strategy<Value = (Vec<(String, String)>, i64)> {
+        (proptest::collection::vec(any_pair(), 0..3), prop_oneof![9 => Just(0_i64), 1 => Just(5)])
+    }
+
+    fn metric(labels: &[(String, String)], timestamp: i64, value: f64) -> Metric {
+        let mut gauge = prometheus::proto::Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(labels.iter().map(|(name, value)| pair(name, value)).collect());
+        metric.set_gauge(gauge);
+        metric.set_timestamp_ms(timestamp);
+        metric
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(96))]
+
+        #[test]
+        fn the_text_is_the_same_whatever_changed_since_the_last(
+            common in proptest::option::of(Just(HashMap::from([("zone".to_string(), "a\"b".to_string())]))),
+            plain in any::<bool>(),
+            changes in proptest::collection::vec((0_usize..80, any_series(), any::<f64>(), 0_u8..4), 1..12),
+        ) {
+            let both = Pair::new(None, common);
+            let desc = Desc::new("changing".into(), "Changes.".into(), vec![], HashMap::new()).unwrap();
+            let usual = |n: usize| vec![("a".to_string(), format!("{}", n * 7919 % 80)), ("b".to_string(), "x".to_string())];
+            let series = Arc::new(Mutex::new((0..80).map(|n| metric(&usual(n), 0, n as f64)).collect::<Vec<_>>()));
+            both.register(&Changing { desc, series: Arc::clone(&series) }).unwrap();
+            both.text();
+            for (at, (labels, timestamp), value, how) in changes {
+                let labels = if plain { usual(at + 80) } else { labels };
+                let new = metric(&labels, timestamp, value);
+                let mut series = series.lock().unwrap();
+                let at = at % series.len();
+                match how {
+                    0 => series[at] = new,
+                    1 => series.insert(at, new),
+                    2 => drop(series.remove(at)),
+                    _ => series.swap(at, 0),
+                }
+                drop(series);
+                both.text();
+            }
+        }
+    }
+}
+
 #[test]
 fn the_encoder_trait_and_the_string_agree() {
     let registry = Registry::new();

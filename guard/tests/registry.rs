@@ -3,7 +3,7 @@
 use gatherlock_guard::Registry;
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounter, IntGauge, Opts};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -153,6 +153,9 @@ fn who_holds_a_lock_that_a_collector_wants_may_register_meanwhile() {
         drop(wanted.lock().unwrap());
     };
     registry.register(acting("wants_lock", act)).unwrap();
+    let vector = IntCounterVec::new(Opts::new("by_kind_total", "By kind."), &["kind"]).unwrap();
+    vector.with_label_values(&["old"]).inc();
+    registry.register(Box::new(vector.clone())).unwrap();
     let held = lock.lock().unwrap();
     let scraper = std::thread::spawn({
         let registry = registry.clone();
@@ -160,9 +163,13 @@ fn who_holds_a_lock_that_a_collector_wants_may_register_meanwhile() {
     });
     collecting.recv().unwrap();
     registry.register(counter("late_total")).unwrap();
+    // Nor does anything else wait for it: updates, new series, a registration that is taken back.
+    vector.with_label_values(&["new"]).inc();
+    registry.register(counter("short_total")).unwrap();
+    registry.unregister(counter("short_total")).unwrap();
     drop(held);
-    assert_eq!(scraper.join().unwrap(), 1, "copied out before the registration");
-    assert_eq!(registry.gather().len(), 2);
+    assert_eq!(scraper.join().unwrap(), 2, "copied out before the registration");
+    assert_eq!(registry.gather().len(), 3);
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub(crate) fn run() -> Result<ExitCode, String> {
             breaches.extend(check_file(&name, &text));
         }
     }
-    let manifest = fs::read_to_string(root.join("harness/Cargo.toml")).map_err(|error| error.to_string())?;
-    breaches.extend(check_manifest(&manifest));
+    let read = |name: &str| fs::read_to_string(root.join(name)).map_err(|error| format!("cannot read {name}: {error}"));
+    breaches.extend(check_manifest(&read("harness/Cargo.toml")?));
+    breaches.extend(check_guard(&read("guard/Cargo.toml")?));
     if files == 0 {
         return Err("found no Rust file to check".to_string());
     }
@@ -174,15 +175,31 @@ fn top_level(group: &str) -> Vec<&str> {
     parts
 }
 
+/// The lines of `[dependencies]`, each with the name that it begins with.
+fn dependencies(manifest: &str) -> impl Iterator<Item = (&str, &str)> {
+    let all = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+    let all = all.split("\n[").next().unwrap_or_default();
+    all.lines().filter_map(|line| Some((line.split(['=', '.', ' ']).next()?, line)))
+}
+
 /// `gatherlock` stays free of runtimes, web frameworks and metrics libraries.
 fn check_manifest(manifest: &str) -> Vec<String> {
-    let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
-    let dependencies = dependencies.split("\n[").next().unwrap_or_default();
-    dependencies
-        .lines()
-        .filter_map(|line| line.split(['=', '.', ' ']).next())
-        .filter(|name| FOREIGN.contains(name))
-        .map(|name| format!("harness/Cargo.toml: `gatherlock` may not depend on `{name}`"))
+    dependencies(manifest)
+        .filter(|(name, _)| FOREIGN.contains(name))
+        .map(|(name, _)| format!("harness/Cargo.toml: `gatherlock` may not depend on `{name}`"))
+        .collect()
+}
+
+/// The guard's core knows no web framework, no runtime and no metrics library: all of them stand behind features, and no
+/// runtime at all.
+fn check_guard(manifest: &str) -> Vec<String> {
+    let core = ["bytes", "humantime", "thiserror"];
+    dependencies(manifest)
+        .filter(|(name, line)| {
+            let named = name.starts_with(|c: char| c.is_ascii_alphabetic());
+            named && (*name == "tokio" || !core.contains(name) && !line.contains("optional = true"))
+        })
+        .map(|(name, _)| format!("guard/Cargo.toml: the core may not depend on `{name}`; put it behind a feature"))
         .collect()
 }
 
@@ -226,6 +243,13 @@ mod tests {
         assert_eq!(check_file("xtask/src/x.rs", &format!("//! Idea.\n{}", "a\n".repeat(MAX_LINES))).len(), 1);
         assert_eq!(check_file("scenarios/src/utils.rs", "//! Idea.\n").len(), 1);
         assert_eq!(check_file("harness/src/render/html.rs", "//! I.\nlet x = \"<a href=\\\"x\";\n").len(), 0);
+        let guard =
+            "[dependencies]\nbytes = \"1\"\naxum = { version = \"1\", optional = true }\nhttp = \"1\"\n\n[lints]\n";
+        assert_eq!(
+            check_guard(guard),
+            ["guard/Cargo.toml: the core may not depend on `http`; put it behind a feature"]
+        );
+        assert_eq!(check_guard("[dependencies]\ntokio = { version = \"1\", optional = true }\n").len(), 1);
         assert_eq!(
             check_manifest("[dependencies]\nserde = \"1\"\ntokio = \"1\"\n\n[dev-dependencies]\naxum = \"1\"\n").len(),
             1

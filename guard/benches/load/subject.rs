@@ -3,6 +3,7 @@
 use gatherlock_guard::{Endpoint, Registry, Request};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
+use prometheus::core::Collector;
 use prometheus::{CounterVec, Encoder, IntCounter, Opts, TextEncoder};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -11,13 +12,15 @@ use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, RwLock};
 
-const NAME: &str = "requests_total";
+pub(super) const NAME: &str = "requests_total";
 const HELP: &str = "Requests by method, path and status.";
 const METADATA: Metadata<'static> = Metadata::new("load", Level::INFO, None);
 
 /// A way to serve them, and what can be done to them meanwhile.
 pub(super) struct Subject {
     pub(super) name: &'static str,
+    /// The catalogue's name for it.
+    pub(super) variant: Option<&'static str>,
     /// Returns the size of the body.
     pub(super) scrape: Box<dyn Fn() -> usize + Sync>,
     /// Adds to the series with this number, which is looked up by its labels.
@@ -30,6 +33,7 @@ pub(super) struct Subject {
 pub(super) fn subjects(series: usize) -> Vec<Subject> {
     vec![
         naive(series),
+        collect(series),
         registry(series),
         endpoint(series),
         in_groups(series),
@@ -44,11 +48,11 @@ fn path(number: usize) -> String {
 }
 
 /// Paths are made before the run, so that an update is a lookup and an addition.
-fn paths(series: usize) -> Arc<[String]> {
+pub(super) fn paths(series: usize) -> Arc<[String]> {
     (0..series).map(path).collect()
 }
 
-fn vector(name: &str, paths: &[String]) -> CounterVec {
+pub(super) fn vector(name: &str, paths: &[String]) -> CounterVec {
     let vector = CounterVec::new(Opts::new(name, HELP), &["method", "path", "status"]).expect("valid names");
     for (number, path) in paths.iter().enumerate() {
         vector.with_label_values(&["GET", path, "200"]).inc_by(number as f64 + 0.5);
@@ -56,7 +60,7 @@ fn vector(name: &str, paths: &[String]) -> CounterVec {
     vector
 }
 
-fn update(vector: CounterVec, paths: Arc<[String]>) -> Box<dyn Fn(usize) + Sync> {
+pub(super) fn update(vector: CounterVec, paths: Arc<[String]>) -> Box<dyn Fn(usize) + Sync> {
     Box::new(move |number| vector.with_label_values(&["GET", &paths[number], "200"]).inc())
 }
 
@@ -65,13 +69,14 @@ fn counter() -> IntCounter {
 }
 
 /// What the incident's handler does.
-fn naive(series: usize) -> Subject {
+pub(super) fn naive(series: usize) -> Subject {
     let (registry, paths) = (prometheus::Registry::new(), paths(series));
     let vector = vector(NAME, &paths);
     registry.register(Box::new(vector.clone())).expect("a new name");
     let (scraped, counter) = (registry.clone(), counter());
     Subject {
         name: "naive",
+        variant: Some("naive"),
         scrape: Box::new(move || {
             let mut body = Vec::new();
             TextEncoder::new().encode(&scraped.gather(), &mut body).expect("an expressible registry");
@@ -82,6 +87,21 @@ fn naive(series: usize) -> Subject {
             registry.register(Box::new(counter.clone())).expect("a new name");
             registry.unregister(Box::new(counter.clone())).expect("it is there");
         })),
+    }
+}
+
+/// The vector's own `collect()` and nothing else, dropped where it is: less no handler over this library can do.
+fn collect(series: usize) -> Subject {
+    let paths = paths(series);
+    let vector = vector(NAME, &paths);
+    let collected = vector.clone();
+    Subject {
+        name: "`collect()` alone",
+        variant: None,
+        // Each series would be more than a byte.
+        scrape: Box::new(move || collected.collect().iter().map(|family| family.get_metric().len()).sum::<usize>() * 2),
+        update: update(vector, paths),
+        register: None,
     }
 }
 
@@ -106,6 +126,7 @@ fn registry(series: usize) -> Subject {
     let scraped = registry.clone();
     Subject {
         name: "`Registry`",
+        variant: None,
         scrape: Box::new(move || {
             let mut body = Vec::new();
             assert!(scraped.encode(&mut body).is_empty());
@@ -123,11 +144,12 @@ fn answer(endpoint: &Endpoint) -> usize {
 }
 
 /// The guard's registry behind the guard's endpoint.
-fn endpoint(series: usize) -> Subject {
+pub(super) fn endpoint(series: usize) -> Subject {
     let (registry, vector, paths) = guarded(series);
     let endpoint = Endpoint::new(registry.clone()).expect("threads");
     Subject {
         name: "`Endpoint`",
+        variant: Some("guarded"),
         scrape: Box::new(move || answer(&endpoint)),
         update: update(vector, paths),
         register: registering(registry),
@@ -145,6 +167,7 @@ fn in_groups(series: usize) -> Subject {
     let endpoint = Endpoint::builder().group("one", one.clone()).group("two", two).build().expect("threads");
     Subject {
         name: "`Endpoint`, two groups",
+        variant: None,
         scrape: Box::new(move || answer(&endpoint)),
         update: Box::new(move |number| {
             vectors[usize::from(number >= half)].with_label_values(&["GET", &paths[number], "200"]).inc()
@@ -166,6 +189,7 @@ fn official(series: usize) -> Subject {
     let updated = family.clone();
     Subject {
         name: "prometheus-client",
+        variant: Some("official"),
         scrape: Box::new(move || {
             let mut body = String::new();
             text::encode(&mut body, &registry.read().expect("not poisoned")).expect("an expressible registry");
@@ -196,6 +220,7 @@ fn exporter(series: usize) -> Subject {
     let handle = recorder.handle();
     Subject {
         name: "metrics, exporter",
+        variant: Some("exporter"),
         scrape: Box::new(move || handle.render().len()),
         update: Box::new(move |number| recorder.register_counter(&key(&paths[number]), &METADATA).increment(1)),
         register: None,
@@ -211,6 +236,7 @@ fn atomics(series: usize) -> Subject {
     let updated = Arc::clone(&lines);
     Subject {
         name: "atomics",
+        variant: Some("atomics"),
         scrape: Box::new(move || {
             let mut body = format!("# HELP {NAME} {HELP}\n# TYPE {NAME} counter\n");
             for (labels, value) in &*lines {

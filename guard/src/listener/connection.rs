@@ -175,3 +175,41 @@ fn finish(stream: &mut TcpStream) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, serve};
+    use crate::endpoint::Endpoint;
+    use std::convert::Infallible;
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    const SHORT: Limits = Limits { head: Duration::from_millis(100), body: Duration::from_millis(100) };
+
+    /// Serves one connection with short limits; the peer does as `peer` says. Returns when the connection is done with.
+    fn one(body: &'static str, times: usize, peer: impl FnOnce(&mut TcpStream)) -> TcpStream {
+        let endpoint = Endpoint::new(move || Ok::<_, Infallible>(body.repeat(times))).expect("threads");
+        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let mut stream = TcpStream::connect(socket.local_addr().expect("its address")).expect("it listens");
+        peer(&mut stream);
+        let (accepted, _) = socket.accept().expect("it is there");
+        serve(accepted, &endpoint, SHORT);
+        stream
+    }
+
+    #[test]
+    fn a_request_that_never_ends_is_told_so() {
+        let mut stream = one("up 1\n", 1, |stream| stream.write_all(b"GET /metrics HTTP/1.1\r\nHost:").expect("sent"));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    }
+
+    #[test]
+    fn a_reader_that_takes_nothing_is_left_at_the_limit() {
+        // Fits into no socket's buffers, so it ends only because there is an end to everything.
+        let request = b"GET /metrics HTTP/1.1\r\n\r\n";
+        drop(one("requests_total 1\n", 4 << 20, |stream| stream.write_all(request).expect("sent")));
+    }
+}
