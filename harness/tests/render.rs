@@ -99,6 +99,7 @@ fn an_empty_report_has_every_view() {
     report.findings.clear();
     report.models.clear();
     report.reality.clear();
+    (report.fixes, report.figures) = (None, None);
     report.summary = gatherlock::model::Summary::default();
     assert!(terminal::render(&report, &NARROW).contains("no case was selected"));
     assert!(html::render(&report).contains("No case was judged"));

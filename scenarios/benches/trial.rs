@@ -4,7 +4,7 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gatherlock::gate::{Observer, ReproOptions, RunEvent, repro};
-use gatherlock::model::TrialReport;
+use gatherlock::model::{Figures, TrialReport};
 use gatherlock::runner::Registry;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -28,6 +28,7 @@ fn trial(case: &str, bound: Duration) -> TrialReport {
         bound: Some(bound),
         hang_limit: None,
         shard: None,
+        figures: Figures::default(),
         out: folder.path().join("out"),
         command: Vec::new(),
         replay_as: "bench".to_string(),

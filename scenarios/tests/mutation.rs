@@ -41,6 +41,7 @@ fn run(case: &str, instead: &str) -> Report {
         bound: Some(Duration::from_secs(3)),
         hang_limit: Some(Duration::from_secs(4)),
         shard: None,
+        figures: gatherlock::model::Figures::default(),
         out: folder.path().join("out"),
         command: Vec::new(),
         replay_as: "test".to_string(),

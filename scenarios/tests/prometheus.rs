@@ -7,8 +7,10 @@
 mod trial;
 
 use gatherlock::detect::exposition::parse_content_type;
-use gatherlock::model::Command;
+use gatherlock::model::{CaseId, Command, Figures, NodeFigures, PageCheck, PageFigures, ServerFigures};
 use gatherlock::probe::scrape::{ScrapeRequest, scrape};
+use gatherlock_guard::{Endpoint, Request};
+use prometheus_client::metrics::counter::Counter;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +18,8 @@ use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 use trial::{PATIENCE, Trial};
 
 /// Every second, with a second's patience.
@@ -162,28 +165,46 @@ fn a_real_server_sees_the_guarded_nodes_and_misses_the_naive_one() {
     // The guard says more about itself while a group is stuck, so more samples are no measure; the canary is.
     assert!(samples["guarded"] >= before[1] && samples["guarded-one-group-stuck"] > 0.0, "{samples:?} {before:?}");
 
-    let mut table = format!(
-        "{version}\n\n| node | `up` | `scrape_duration_seconds` | `scrape_samples_scraped` before | after | canary |\n|---|---|---|---|---|---|\n"
-    );
-    for (at, node) in nodes.into_iter().enumerate() {
-        let canary = canary.get(node).map_or("no sample".to_string(), f64::to_string);
-        let (before, duration) = (before[at], duration[node]);
-        writeln!(table, "| {node} | {} | {duration:.3} | {before} | {} | {canary} |", up[node], samples[node]).unwrap();
-    }
-    say("a real server", &table);
+    let of_node = |(node, case): (&str, &str)| NodeFigures {
+        node: node.to_string(),
+        case: case.parse::<CaseId>().unwrap(),
+        up: up[node],
+        scrape_duration_seconds: duration[node],
+        samples_before: before[nodes.iter().position(|known| *known == node).unwrap()],
+        samples_after: samples[node],
+        canary: canary.get(node).copied(),
+        missing_groups: missing
+            .iter()
+            .filter_map(|(group, missing)| group.strip_prefix(&format!("{node}/")).filter(|_| *missing == 1.0))
+            .map(str::to_string)
+            .collect(),
+    };
+    let server = ServerFigures {
+        measured: today(),
+        version,
+        scrape_interval_seconds: 1.0,
+        scrape_timeout_seconds: 1.0,
+        nodes: nodes.into_iter().zip(cases).map(of_node).collect(),
+    };
+    keep("server", &Figures { server: Some(server), ..Figures::default() });
 }
 
-/// Prints figures, and keeps them where they are asked for.
-fn say(title: &str, text: &str) {
+fn today() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+/// Leaves figures for the report, where they are asked for.
+fn keep(name: &str, figures: &Figures) {
+    let text = serde_json::to_string_pretty(figures).unwrap();
     println!("{text}");
     if let Some(folder) = std::env::var_os("GATHERLOCK_FIGURES") {
-        std::fs::write(Path::new(&folder).join(format!("{}.md", title.replace(' ', "-"))), text).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(Path::new(&folder).join(format!("{name}.json")), text + "\n").unwrap();
     }
 }
 
-/// What `promtool check metrics` says of a page: its exit code, which is 3 where it reads the page and finds fault with its
-/// style, and its words.
-fn checked(page: &str) -> (Option<i32>, String) {
+/// What `promtool check metrics` says of a page.
+fn checked(of: &str, content_type: &str, page: &str) -> PageCheck {
     let mut child = std::process::Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -194,7 +215,8 @@ fn checked(page: &str) -> (Option<i32>, String) {
     child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8_lossy(&said).trim().to_string())
+    let says = String::from_utf8_lossy(&said).lines().map(str::to_string).filter(|line| !line.is_empty()).collect();
+    PageCheck { of: of.to_string(), content_type: content_type.to_string(), exit_code: output.status.code(), says }
 }
 
 /// What version 3 of the server demands beyond that is in its migration guide and not run here: a `Content-Type` that it
@@ -213,32 +235,35 @@ fn promtool_reads_every_variants_page() {
         "official",
         "guarded",
     ];
-    let mut table = format!("{version}\n\n| variant | `promtool check metrics` | `Content-Type` |\n|---|---|---|\n");
-    let mut verdicts = Vec::new();
+    let mut pages = Vec::new();
     for variant in variants {
         let mut trial = Trial::start(&format!("inc-during-gather/{variant}"));
         let (endpoints, _) = trial.ready();
         let exchange = scrape(&ScrapeRequest::new(endpoints[0].metrics.parse().unwrap(), PATIENCE)).unwrap();
-        let content_type = exchange.content_type.clone().unwrap_or_default();
-        let (code, says) = checked(&exchange.body.unwrap());
-        let verdict = match code {
-            Some(0) => "accepted".to_string(),
-            Some(code) => format!("exit {code}: {}", says.replace('\n', "; ")),
-            None => "ended by a signal".to_string(),
-        };
-        writeln!(table, "| {variant} | {verdict} | `{content_type}` |").unwrap();
-        verdicts.push((variant, code, says, content_type));
+        pages.push(checked(variant, &exchange.content_type.unwrap_or_default(), &exchange.body.unwrap()));
     }
-    say("promtool", &table);
-    for (variant, code, says, content_type) in verdicts {
-        parse_content_type(Some(&content_type)).unwrap_or_else(|refused| panic!("{variant}: {refused}"));
-        if variant == "official" {
+    // The same library behind the guard, for a server that does not ask for OpenMetrics.
+    let mut official = prometheus_client::registry::Registry::default();
+    official.register("requests", "Requests that were served", Counter::<u64>::default());
+    let answer = Endpoint::new(Arc::new(official)).unwrap().answer(&Request::get());
+    let page = String::from_utf8(answer.to_bytes()).unwrap();
+    pages.push(checked("official behind guard::Endpoint", answer.header("content-type").unwrap(), &page));
+    keep(
+        "promtool",
+        &Figures {
+            pages: Some(PageFigures { measured: today(), version, pages: pages.clone() }),
+            ..Figures::default()
+        },
+    );
+    for PageCheck { of, content_type, exit_code, says } in pages {
+        parse_content_type(Some(&content_type)).unwrap_or_else(|refused| panic!("{of}: {refused}"));
+        if of == "official" {
             // It writes OpenMetrics, in which the help of `x_total` stands at `x`; promtool 2 reads every page as text 0.0.4,
-            // finds a counter without help, and is right by that format.
-            assert!(matches!(code, Some(0 | 3)), "{says}");
-            assert!(says.lines().all(|line| line.ends_with("_total no help text")), "{says}");
+            // finds a counter without help, and is right by that format. The page is read: 3 is the exit code for style.
+            assert!(matches!(exit_code, Some(0 | 3)), "{says:?}");
+            assert!(says.iter().all(|line| line.ends_with("_total no help text")), "{says:?}");
         } else {
-            assert_eq!(code, Some(0), "{variant}: {says}");
+            assert_eq!(exit_code, Some(0), "{of}: {says:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo xtask bench [NAME]`: the criterion benchmarks, all or those whose names match, and two that print tables.
 
-use crate::build::{cargo, status};
+use crate::build::{cargo, figures, status};
 use std::process::ExitCode;
 
 /// Runs `cargo bench` over the packages that have benchmarks. `guard` is the guard's own: a load run of all variants that
@@ -9,7 +9,7 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode, String> {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["guard"] => {
             let mut command = cargo();
-            command.args(["bench", "-p", "gatherlock-guard", "--bench", "load"]);
+            command.args(["bench", "-p", "gatherlock-guard", "--bench", "load"]).env("GATHERLOCK_FIGURES", figures());
             status(command)
         }
         ["diagnose"] => debuggers(9),

@@ -11,6 +11,11 @@ pub(crate) fn root() -> PathBuf {
     manifest.parent().map(PathBuf::from).unwrap_or(manifest)
 }
 
+/// Where measurements that are made apart from the trials leave their figures for the reports to come.
+pub(crate) fn figures() -> PathBuf {
+    root().join("reports/latest/figures")
+}
+
 /// The cargo that runs this xtask.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
@@ -39,6 +44,11 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
     let wants_models = verb == "list" || (verb == "repro" && args.iter().any(|arg| arg == "--models"));
     if wants_models && !args.iter().any(|arg| arg == "--checker" || arg.starts_with("--checker=")) {
         run.arg("--checker").arg(crate::model::checker()?);
+    }
+    let measured = figures();
+    let shows = matches!(verb, "repro" | "report") && !args.iter().any(|arg| arg.starts_with("--figures"));
+    if shows && measured.is_dir() {
+        run.arg("--figures").arg(measured);
     }
     run.args(args);
     run.env("GATHERLOCK_INVOKED_AS", "cargo xtask").env("GATHERLOCK_COMMIT", commit());

@@ -2,6 +2,7 @@
 
 use crate::build::{Binary, cargo, root, run_gatherlock};
 use crate::matrix;
+use crate::prometheus;
 use crate::tidy;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
@@ -16,6 +17,10 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "-D warnings");
         checked(doc)
     })?;
+    // Before the run whose report shows what it measures. Where there is no server, the tests say so.
+    if std::env::var_os("GATHERLOCK_REQUIRE_PROMETHEUS").is_some() {
+        step("prometheus", prometheus::run)?;
+    }
     step("repro", repro)?;
     // The build that tells most and the build that tells least, and one handler: the rest is for `cargo xtask diagnose-matrix`.
     step("diagnose-matrix", || {

@@ -6,6 +6,7 @@ mod ci;
 mod fuzz;
 mod matrix;
 mod model;
+mod prometheus;
 mod schema;
 mod tidy;
 
@@ -24,7 +25,9 @@ cargo xtask VERB [ARGS]
   diagnose-matrix     diagnose the catalogue's hangs in eight builds, and score that
   tidy                check the rules of the house
   ci                  fmt, clippy, docs, tidy, tests, repro
-  bench [NAME]        run the benchmarks; `bench diagnose` holds the live engine against gdb and eu-stack
+  prometheus          let a real Prometheus server scrape three nodes; its figures go into the next report
+  bench [NAME]        run the benchmarks; `bench guard` leaves what a scrape costs for the next report, `bench diagnose` holds
+                      the live engine against gdb and eu-stack
   fuzz                feed damaged input to what reads a target (--seconds N, --seed S)
   schema              write reports/schema/ from the types
 
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "bench" => bench::run(&rest),
         "fuzz" => fuzz::run(&rest),
+        "prometheus" => prometheus::run(),
         "schema" => schema::run(),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

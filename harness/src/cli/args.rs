@@ -64,6 +64,9 @@ pub(super) struct ReproArgs {
     /// Run part K of N of the trials.
     #[arg(long, value_name = "K/N")]
     pub(super) shard: Option<Shard>,
+    /// A folder with figures that were measured apart, e.g. by `cargo xtask prometheus`; they go into the report.
+    #[arg(long, value_name = "DIR")]
+    pub(super) figures: Option<PathBuf>,
     /// Where the reports go.
     #[arg(long, value_name = "DIR", default_value = "reports/latest")]
     pub(super) out: PathBuf,
@@ -200,6 +203,9 @@ pub(super) enum DiagnosisFormat {
 pub(super) struct ReportArgs {
     /// `report.json`, or `journal.jsonl` of a killed run.
     pub(super) file: PathBuf,
+    /// A folder with figures that were measured apart, e.g. by `cargo xtask prometheus`; they go into the report.
+    #[arg(long, value_name = "DIR")]
+    pub(super) figures: Option<PathBuf>,
     /// What to render.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [FileFormat::Html, FileFormat::Md, FileFormat::Junit])]
     pub(super) format: Vec<FileFormat>,

@@ -3,6 +3,7 @@
 mod args;
 mod diagnose;
 mod endpoint;
+mod figures;
 mod gate;
 mod interrupt;
 mod list;

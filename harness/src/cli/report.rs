@@ -1,6 +1,7 @@
 //! `gatherlock report FILE`: renders a report again, without running anything.
 
 use super::args::ReportArgs;
+use super::figures;
 use super::output::{print_document, terminal_options, write_files};
 use crate::gate::report_from_journal;
 use crate::model::Report;
@@ -9,7 +10,8 @@ use std::path::Path;
 
 /// Renders the files and prints the report; the exit code is the report's.
 pub(super) fn run(args: &ReportArgs) -> Result<u8, String> {
-    let report = load(&args.file)?;
+    let mut report = load(&args.file)?;
+    report.add_figures(figures::read(args.figures.as_deref())?);
     let folder = args.out.as_deref().or_else(|| args.file.parent()).unwrap_or(Path::new("."));
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let files = write_files(&report, &args.format, folder)?;

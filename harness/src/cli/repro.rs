@@ -1,6 +1,7 @@
 //! `gatherlock repro`: the main job.
 
 use super::args::{FileFormat, ReproArgs, StdoutFormat};
+use super::figures;
 use super::output::{print_document, terminal_options, write_files};
 use super::progress::Progress;
 use crate::gate::{ReproOptions, repro};
@@ -23,7 +24,7 @@ pub(super) fn run(args: &ReproArgs) -> Result<u8, String> {
         let how = "in a checkout, `cargo xtask repro --models` builds and passes its own";
         return Err(format!("no model checker: give one with --checker BIN ({how})"));
     }
-    let options = options(args);
+    let options = options(args)?;
     let registry = Registry::new();
     catch_signals(&registry)?;
     eprintln!("seed {}", options.seed);
@@ -72,7 +73,7 @@ fn replay_line(report: &Report, options: &ReproOptions) -> Option<String> {
     ))
 }
 
-fn options(args: &ReproArgs) -> ReproOptions {
+fn options(args: &ReproArgs) -> Result<ReproOptions, String> {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let jobs = args.jobs.map_or((cpus * JOBS_PER_CPU).min(MOST_JOBS), |jobs| jobs as usize);
     let invoked_as = std::env::var(INVOKED_AS).ok().filter(|text| !text.is_empty());
@@ -83,7 +84,7 @@ fn options(args: &ReproArgs) -> ReproOptions {
         },
         |tool| format!("{tool} repro"),
     );
-    ReproOptions {
+    Ok(ReproOptions {
         catalogues: args.catalogue.clone(),
         checker: args.checker.clone().filter(|_| args.models),
         globs: args.globs.clone(),
@@ -94,10 +95,11 @@ fn options(args: &ReproArgs) -> ReproOptions {
         bound: args.bound,
         hang_limit: args.hang_limit,
         shard: args.shard,
+        figures: figures::read(args.figures.as_deref())?,
         out: args.out.clone(),
         command: command(invoked_as.as_deref()),
         replay_as,
-    }
+    })
 }
 
 /// The command line for the report: how it was called, without the folders of a machine.
@@ -106,8 +108,8 @@ fn command(invoked_as: Option<&str>) -> Vec<String> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match (arg.as_str(), invoked_as) {
-            ("--catalogue" | "--checker", Some(_)) => drop(args.next()),
-            ("--catalogue" | "--checker", None) => {
+            ("--catalogue" | "--checker" | "--figures", Some(_)) => drop(args.next()),
+            ("--catalogue" | "--checker" | "--figures", None) => {
                 words.push(arg);
                 words.extend(args.next().map(|exe| file_name(Path::new(&exe))));
             }

@@ -3,9 +3,9 @@
 use super::findings::findings;
 use super::models;
 use crate::model::{
-    Case, CaseId, CaseReport, Checker, Claim, Environment, Expectation, Graded, ModelReport, REPORT_SCHEMA, Report,
-    Scenario, ScenarioInfo, Strength, Summary, Tool, TrialReport, Variant, VariantInfo, Verdict, compare, exit_code,
-    grade,
+    Case, CaseId, CaseReport, Checker, Claim, Environment, Expectation, Figures, Graded, ModelReport, REPORT_SCHEMA,
+    Report, Scenario, ScenarioInfo, Strength, Summary, Tool, TrialReport, Variant, VariantInfo, Verdict, compare,
+    exit_code, grade,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,6 +40,9 @@ pub struct RunHeader {
     /// How many checks are planned.
     #[serde(default)]
     pub checks: u64,
+    /// What was measured apart from the trials.
+    #[serde(default)]
+    pub figures: Figures,
 }
 
 /// A selected case and how many trials it is to have.
@@ -92,7 +95,7 @@ pub fn assemble(header: &RunHeader, trials: &[TrialRecord], checked: &[ModelRepo
     let verdicts = cases.iter().filter_map(|case| case.verdict);
     let verdicts = verdicts.chain(models::verdicts(&models, header.checks, &reality));
     let exit_code = if end.interrupted { 2 } else { exit_code(verdicts) };
-    Report {
+    let mut report = Report {
         schema: REPORT_SCHEMA.to_string(),
         tool: header.tool.clone(),
         environment: header.environment.clone(),
@@ -107,13 +110,17 @@ pub fn assemble(header: &RunHeader, trials: &[TrialRecord], checked: &[ModelRepo
         summary: Summary::of(&cases),
         findings: [models::findings(&checker.claims, &models), findings(&header.claims, &cases)].concat(),
         cases,
+        fixes: None,
+        figures: None,
         diagnosis: None,
         models,
         reality,
         interrupted: end.interrupted,
         problems: end.problems.clone(),
         exit_code,
-    }
+    };
+    report.add_figures(header.figures.clone());
+    report
 }
 
 fn case_report(header: &RunHeader, record: &CaseRecord, trials: &[TrialRecord]) -> CaseReport {

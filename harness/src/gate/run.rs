@@ -7,7 +7,7 @@ use super::keeper::{Keeper, KeeperError};
 use super::models;
 use super::trial::{TrialSetup, Witness, run_trial};
 use crate::diagnose::Engine;
-use crate::model::{Case, Catalogue, Company, Report, TrialReport, Variant, grade_trial};
+use crate::model::{Case, Catalogue, Company, Figures, Report, TrialReport, Variant, grade_trial};
 use crate::probe::scrape::Scraper;
 use crate::runner::catalogue::{self, CatalogueError};
 use crate::runner::checker::{self, CheckerError};
@@ -41,6 +41,8 @@ pub struct ReproOptions {
     pub hang_limit: Option<Duration>,
     /// Which part of the trials to run.
     pub shard: Option<Shard>,
+    /// What was measured apart from the trials.
+    pub figures: Figures,
     /// Where the journal and `report.json` go.
     pub out: PathBuf,
     /// The command line, for the report.
@@ -326,6 +328,7 @@ fn header(options: &ReproOptions, catalogues: &[Catalogue], plan: &Plan) -> RunH
         claims,
         checker: None,
         checks: 0,
+        figures: options.figures.clone(),
     }
 }
 

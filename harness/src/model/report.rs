@@ -1,8 +1,8 @@
 //! The report: one JSON document from which everything else is rendered.
 
 use super::{
-    CanaryMoved, CaseId, Diagnosis, Exchange, Expectation, Limits, ModelReport, Outcome, PrometheusView, Purpose,
-    Reality, Release, Strength, Verdict,
+    CanaryMoved, CaseId, Diagnosis, Exchange, Expectation, Figures, Fixes, Limits, ModelReport, Outcome,
+    PrometheusView, Purpose, Reality, Release, Strength, Verdict, compare_fixes,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -47,6 +47,12 @@ pub struct Report {
     /// Sentences that follow from the cases and the models, each with its strength.
     #[serde(default)]
     pub findings: Vec<Finding>,
+    /// The variants side by side, where the rows that hang under `naive` were run with others, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixes: Option<Fixes>,
+    /// What was measured apart from the trials, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub figures: Option<Figures>,
     /// The diagnosis of a live process or endpoint, in the report of `diagnose`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnosis: Option<Diagnosis>,
@@ -322,6 +328,16 @@ pub struct Summary {
     pub inconclusive: u32,
     /// Not run, with a reason.
     pub skipped: u32,
+}
+
+impl Report {
+    /// Puts figures that were measured apart from the trials into the report; they replace those of their kind.
+    pub fn add_figures(&mut self, figures: Figures) {
+        let mut all = self.figures.take().unwrap_or_default();
+        all.add(figures);
+        self.fixes = compare_fixes(&self.cases, &self.variants, all.cost.as_ref());
+        self.figures = Some(all).filter(|all| !all.is_empty());
+    }
 }
 
 impl Summary {

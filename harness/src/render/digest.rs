@@ -91,7 +91,7 @@ pub(super) fn is_may(case: &CaseReport) -> bool {
 }
 
 /// A figure without needless decimals.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     if value.fract().abs() < 0.005 { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 

@@ -1,5 +1,6 @@
 //! The report as Markdown for a CI step summary: never above 1 MiB, and honest about what it left out.
 
+mod fixes;
 mod models;
 
 use super::{digest, matrix::Matrix, terminal, text, waits};
@@ -59,6 +60,7 @@ pub fn render(report: &Report) -> String {
     unheld(&mut page, &matrix);
     findings(&mut page, report);
     table(&mut page, &matrix);
+    fixes::add(&mut page, report);
     hangs(&mut page, &matrix);
     models::add(&mut page, report);
     skips(&mut page, &matrix);

@@ -3,6 +3,7 @@
 //! Every string in a report may come from a target, so each of them is cleaned and bounded before it is shown.
 
 mod digest;
+mod fixes;
 pub mod github;
 pub mod html;
 mod interleaving;

@@ -68,8 +68,31 @@ pub(crate) fn report() -> Report {
     for case in &mut report.cases {
         hostile_case(case, at);
     }
+    hostile_figures(&mut report, &mut 0);
     report.summary = Summary::of(&report.cases);
     report
+}
+
+fn hostile_figures(report: &mut Report, at: &mut usize) {
+    for fix in report.fixes.iter_mut().flat_map(|fixes| &mut fixes.variants) {
+        (fix.variant, fix.fix) = (nasty(at), Some(nasty(at)));
+    }
+    let Some(figures) = &mut report.figures else { return };
+    if let Some(server) = &mut figures.server {
+        (server.measured, server.version) = (nasty(at), nasty(at));
+        for node in &mut server.nodes {
+            (node.node, node.missing_groups) = (nasty(at), vec![nasty(at), nasty(at)]);
+        }
+    }
+    if let Some(pages) = &mut figures.pages {
+        (pages.measured, pages.version) = (nasty(at), nasty(at));
+        for page in &mut pages.pages {
+            (page.of, page.content_type, page.says) = (nasty(at), nasty(at), vec![nasty(at), nasty(at)]);
+        }
+    }
+    if let Some(cost) = &mut figures.cost {
+        (cost.measured, cost.reference) = (nasty(at), nasty(at));
+    }
 }
 
 fn hostile_model(model: &mut ModelReport, at: &mut usize) {

@@ -4,6 +4,7 @@
 
 pub(crate) mod cases;
 pub(crate) mod diagnoses;
+pub(crate) mod figures;
 pub(crate) mod hostile;
 pub(crate) mod models;
 
@@ -14,7 +15,7 @@ use gatherlock::model::*;
 pub(crate) fn report() -> Report {
     let cases = all_cases();
     let summary = Summary::of(&cases);
-    Report {
+    let mut report = Report {
         schema: REPORT_SCHEMA.into(),
         tool: Tool { name: "gatherlock".into(), version: "0.1.0".into(), commit: Some("506d251".into()) },
         environment: Environment {
@@ -33,6 +34,8 @@ pub(crate) fn report() -> Report {
         scenarios: cases::scenarios(),
         variants: cases::variants(),
         findings: findings(),
+        fixes: None,
+        figures: None,
         diagnosis: None,
         models: models::checks(),
         reality: models::reality(),
@@ -43,7 +46,9 @@ pub(crate) fn report() -> Report {
         exit_code: 1,
         cases,
         summary,
-    }
+    };
+    report.add_figures(figures::figures());
+    report
 }
 
 /// A report of `n` cases, each with three trials, a timeline and, where it hung for a reason that is known, a diagnosis.

@@ -92,6 +92,8 @@ pub fn gate(
         models: Vec::new(),
         reality: Vec::new(),
         findings: Vec::new(),
+        fixes: None,
+        figures: None,
         diagnosis: None,
         interrupted: stopped,
         problems: Vec::new(),

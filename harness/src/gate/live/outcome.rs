@@ -74,6 +74,8 @@ pub fn report(diagnosed: &Diagnosed, recording: &Recording, command: Vec<String>
         models: Vec::new(),
         reality: Vec::new(),
         findings: Vec::new(),
+        fixes: None,
+        figures: None,
         diagnosis: Some(diagnosed.diagnosis.clone()),
         summary: Summary::default(),
         interrupted: false,

@@ -2,6 +2,7 @@
 
 mod case;
 mod diagnosis;
+mod fixes;
 mod matrix;
 mod models;
 
@@ -30,6 +31,7 @@ pub fn render(report: &Report) -> String {
             (unheld(&matrix))
             (findings(report))
             (matrix::draw(&matrix))
+            (fixes::sections(report))
             @for (at, row) in rows.iter().enumerate() {
                 // Rows that differ in a parameter only are one scenario, whose story is told once.
                 @let told = rows[..at].iter().any(|other| other.scenario.is_some() && same(other.scenario, row.scenario));

@@ -1,6 +1,7 @@
 //! The report on a terminal: the matrix, a line of evidence for each hang, findings, and how to replay what went wrong.
 
 mod diagnosis;
+mod fixes;
 mod matrix;
 mod models;
 mod pen;
@@ -39,6 +40,7 @@ pub fn render(report: &Report, options: &TerminalOptions) -> String {
     let matrix = Matrix::of(report);
     matrix::draw(&mut pen, &matrix);
     hangs(&mut pen, &matrix);
+    fixes::section(&mut pen, report);
     models::section(&mut pen, report);
     findings(&mut pen, report);
     unheld(&mut pen, &matrix);
