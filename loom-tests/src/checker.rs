@@ -1,7 +1,7 @@
 //! What this checker offers, as the document by which a runner asks for it.
 
 use crate::models::{Model, VERSIONS};
-use crate::reality::{CLAIMS, Coverage, OTHER_VARIANTS, SCENARIOS};
+use crate::reality::{CLAIMS, Coverage, MODELS_ALONE, OTHER_VARIANTS, SCENARIOS};
 use gatherlock::model::{CHECKER_PROTOCOL, Checker, ModelClaim, ModelInfo, Outside};
 
 /// Engines that a model is checked under if none is chosen.
@@ -23,6 +23,7 @@ pub fn checker() -> Checker {
         models: models.iter().map(info).collect(),
         checks: (VERSIONS.iter().map(|version| (version.models)().len()).sum::<usize>() * ENGINES) as u64,
         outside: scenarios.collect(),
+        alone: MODELS_ALONE.into_iter().map(outside).collect(),
         other_variants: OTHER_VARIANTS.into_iter().map(outside).collect(),
         claims: CLAIMS
             .iter()

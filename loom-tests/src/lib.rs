@@ -19,16 +19,57 @@
 //! for [`explore::Explorer`].
 //!
 //! # A primitive that is not modelled does not compile
-//! This is how the wrapper crates see `std`:
+//! This is how the wrapper crates see `std` and `parking_lot`:
 //! ```
+//! extern crate gatherlock_model_shim as parking_lot;
 //! extern crate gatherlock_model_shim as std;
-//! use std::sync::{Arc, Mutex};
+//! use parking_lot::{Mutex as Fast, RwLock};
+//! use std::sync::atomic::{AtomicU64, Ordering};
+//! use std::sync::{Arc, Condvar, Mutex};
+//! use std::thread::spawn;
 //! fn main() {}
 //! ```
 //! and this is what an upstream change that brings something new runs into:
 //! ```compile_fail,E0432
 //! extern crate gatherlock_model_shim as std;
-//! use std::sync::{Arc, OnceLock};
+//! use std::sync::OnceLock;
+//! fn main() {}
+//! ```
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as std;
+//! use std::sync::RwLock;
+//! fn main() {}
+//! ```
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as std;
+//! use std::sync::atomic::AtomicPtr;
+//! fn main() {}
+//! ```
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as std;
+//! use std::thread::park;
+//! fn main() {}
+//! ```
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as parking_lot;
+//! use parking_lot::ReentrantMutex;
+//! fn main() {}
+//! ```
+//! ```compile_fail,E0432
+//! extern crate gatherlock_model_shim as parking_lot;
+//! use parking_lot::Condvar;
+//! fn main() {}
+//! ```
+//! as it does with a method that is not modelled:
+//! ```compile_fail,E0599
+//! extern crate gatherlock_model_shim as parking_lot;
+//! fn f(lock: &parking_lot::RwLock<u8>) { drop(lock.upgradable_read()); }
+//! fn main() {}
+//! ```
+//! where one that is modelled compiles:
+//! ```
+//! extern crate gatherlock_model_shim as parking_lot;
+//! fn f(lock: &parking_lot::RwLock<u8>) { drop(lock.try_read()); }
 //! fn main() {}
 //! ```
 

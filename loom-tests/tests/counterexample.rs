@@ -2,7 +2,7 @@
 
 use gatherlock_loom_tests::counterexample::Counterexample;
 use gatherlock_loom_tests::explore::{Body, Exploration, Explorer, Finding, Search};
-use gatherlock_loom_tests::models::{Model, VERSIONS};
+use gatherlock_loom_tests::models::{Expect, Model, VERSIONS};
 use gatherlock_loom_tests::replay::Replay;
 use std::sync::Arc;
 
@@ -111,6 +111,30 @@ fn a_counterexample_replays_to_the_same_trace() {
             assert_eq!(*again, *trace, "{name}, {search:?}");
         }
     }
+}
+
+/// And so does that of every other model that hangs, on both versions, under both engines.
+#[test]
+fn the_counterexample_of_every_model_replays_to_the_same_trace() {
+    let mut replayed = 0;
+    for version in VERSIONS {
+        for model in (version.models)().into_iter().filter(|model| model.expect != Expect::None) {
+            for search in [SEARCHES[0], SEARCHES[2]] {
+                let name = format!("{} on {} under {search:?}", model.name, version.number);
+                let body: Body = Arc::new(model.body);
+                let explorer = Explorer::new(search);
+                let found = explorer.run_body(Arc::clone(&body)).finding;
+                let trace = found.counterexample().unwrap_or_else(|| panic!("{name}: {found:?}"));
+                let replay: Replay = trace.replay.parse().expect("a replay string");
+                let (again, _) = explorer.replay(&body, &replay);
+                assert_eq!(again.word(), model.expect.word(), "{name}");
+                assert_eq!(again.counterexample(), Some(trace), "{name}");
+                assert!(trace.waits.iter().all(|wait| !wait.stack.is_empty()), "{name}: a wait without a stack");
+                replayed += 1;
+            }
+        }
+    }
+    assert_eq!(replayed, 56, "14 models that hang, on two versions, under two engines");
 }
 
 #[test]

@@ -1,15 +1,19 @@
-//! The shim's locks against `parking_lot`'s own: small random lock programs, under every schedule of the model and on real
-//! threads.
+//! The shim's locks against `parking_lot`'s and `std`'s own: small random lock programs, under every schedule of the model
+//! and on real threads.
 //!
 //! No real run may show what no schedule of the model shows; what loom and shuttle find must be the same. A program's
-//! outcome is what each thread saw at each step: the value behind the lock, or that a `try_` was refused.
+//! outcome is what each thread saw at each step: the value behind the lock, whether it was poisoned, or that a `try_` was
+//! refused. Upgradable reads and `std::sync::RwLock` are not among the shim's locks, because `prometheus` uses neither: code
+//! that does fails to compile.
 
 use gatherlock_loom_tests::explore::{Body, Explorer, Finding, Limits, Search, Strength, every_schedule};
 use gatherlock_loom_tests::shim;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use std::sync::{Arc, Barrier, Mutex, PoisonError};
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+use std::sync::{Arc, Barrier, LockResult, Mutex, PoisonError, TryLockError, TryLockResult};
+use std::time::{Duration, Instant};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -20,9 +24,20 @@ enum Step {
     TryWrite(usize),
     Lock,
     TryLock,
+    /// Of a `std` mutex.
+    StdLock,
+    StdTryLock,
+    /// The thread panics, with what it holds, and ends.
+    Panic,
     /// Gives back what was taken last.
     Release,
 }
+
+/// Added to the value behind a lock that was poisoned.
+const POISONED: u32 = 1000;
+
+/// What [`Step::Panic`] panics with.
+struct Planned;
 
 /// What a step saw: the value behind the lock before the step's own increment, or nothing if it was refused.
 type Seen = Option<u32>;
@@ -43,25 +58,46 @@ impl<T> Held for T {}
 /// A way to take locks: the model's, or real ones with a deadline. `None` is "refused" for a `try_`, and "stuck" otherwise.
 trait Locks {
     fn take(&self, step: Step) -> Option<(u32, Box<dyn Held + '_>)>;
+    fn panic(&self) -> !;
 }
 
-fn read<'a, G: std::ops::Deref<Target = u32> + 'a>(guard: G) -> (u32, Box<dyn Held + 'a>) {
+fn read<'a, G: Deref<Target = u32> + 'a>(guard: G) -> (u32, Box<dyn Held + 'a>) {
     (*guard, Box::new(guard))
 }
 
-fn write<'a, G: std::ops::DerefMut<Target = u32> + 'a>(mut guard: G) -> (u32, Box<dyn Held + 'a>) {
+fn write<'a, G: DerefMut<Target = u32> + 'a>(mut guard: G) -> (u32, Box<dyn Held + 'a>) {
     *guard += 1;
     (*guard - 1, Box::new(guard))
+}
+
+fn std_lock<'a, G: DerefMut<Target = u32> + 'a>(result: LockResult<G>) -> (u32, Box<dyn Held + 'a>) {
+    match result {
+        Ok(guard) => write(guard),
+        Err(poisoned) => {
+            let (value, guard) = write(poisoned.into_inner());
+            (value + POISONED, guard)
+        }
+    }
+}
+
+fn std_try_lock<'a, G: DerefMut<Target = u32> + 'a>(result: TryLockResult<G>) -> Option<(u32, Box<dyn Held + 'a>)> {
+    match result {
+        Ok(guard) => Some(std_lock(Ok(guard))),
+        Err(TryLockError::Poisoned(poisoned)) => Some(std_lock(Err(poisoned))),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 struct Model {
     rw: [shim::RwLock<u32>; RWLOCKS],
     mutex: shim::Mutex<u32>,
+    std: shim::sync::Mutex<u32>,
 }
 
 impl Model {
     fn new() -> Self {
-        Model { rw: std::array::from_fn(|_| shim::RwLock::new(0)), mutex: shim::Mutex::new(0) }
+        let rw = std::array::from_fn(|_| shim::RwLock::new(0));
+        Model { rw, mutex: shim::Mutex::new(0), std: shim::sync::Mutex::new(0) }
     }
 }
 
@@ -75,15 +111,38 @@ impl Locks for Model {
             Step::TryWrite(lock) => self.rw[lock].try_write().map(write),
             Step::Lock => Some(write(self.mutex.lock())),
             Step::TryLock => self.mutex.try_lock().map(write),
-            Step::Release => None,
+            Step::StdLock => Some(std_lock(self.std.lock())),
+            Step::StdTryLock => std_try_lock(self.std.try_lock()),
+            Step::Panic | Step::Release => None,
         }
+    }
+
+    fn panic(&self) -> ! {
+        panic_any(Planned)
     }
 }
 
 struct Real {
     rw: [parking_lot::RwLock<u32>; RWLOCKS],
     mutex: parking_lot::Mutex<u32>,
+    std: Mutex<u32>,
     patience: Duration,
+}
+
+impl Real {
+    /// `std` has no lock with a deadline: where it may be stuck, it is asked again and again.
+    fn std_lock(&self) -> Option<(u32, Box<dyn Held + '_>)> {
+        if self.patience == NEVER {
+            return Some(std_lock(self.std.lock()));
+        }
+        let begun = Instant::now();
+        loop {
+            match std_try_lock(self.std.try_lock()) {
+                None if begun.elapsed() < self.patience => std::thread::yield_now(),
+                taken => return taken,
+            }
+        }
+    }
 }
 
 impl Locks for Real {
@@ -97,28 +156,44 @@ impl Locks for Real {
             Step::TryWrite(lock) => self.rw[lock].try_write().map(write),
             Step::Lock => self.mutex.try_lock_for(patience).map(write),
             Step::TryLock => self.mutex.try_lock().map(write),
-            Step::Release => None,
+            Step::StdLock => self.std_lock(),
+            Step::StdTryLock => std_try_lock(self.std.try_lock()),
+            Step::Panic | Step::Release => None,
         }
+    }
+
+    /// Without the message that a panic would print for each of thousands.
+    fn panic(&self) -> ! {
+        resume_unwind(Box::new(Planned))
     }
 }
 
 /// Runs one thread's steps. `None` if it got stuck.
 fn run(locks: &impl Locks, steps: &[Step]) -> Option<Vec<Seen>> {
-    let mut held = Vec::new();
     let mut seen = Vec::new();
-    for step in steps {
-        match (step, locks.take(*step)) {
-            (Step::Release, _) => drop(held.pop()),
-            (_, Some((value, guard))) => {
-                seen.push(Some(value));
-                held.push(guard);
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let mut held = Vec::new();
+        for step in steps {
+            match (step, locks.take(*step)) {
+                (Step::Panic, _) => locks.panic(),
+                (Step::Release, _) => drop(held.pop()),
+                (_, Some((value, guard))) => {
+                    seen.push(Some(value));
+                    held.push(guard);
+                }
+                (Step::TryRead(_) | Step::TryWrite(_) | Step::TryLock | Step::StdTryLock, None) => seen.push(None),
+                (_, None) => return false,
             }
-            (Step::TryRead(_) | Step::TryWrite(_) | Step::TryLock, None) => seen.push(None),
-            (_, None) => return None,
         }
+        while held.pop().is_some() {}
+        true
+    }));
+    match ended {
+        Ok(ended) => ended.then_some(seen),
+        Err(panic) if panic.is::<Planned>() => Some(seen),
+        // The engine's own, at the end of an execution that hangs.
+        Err(panic) => resume_unwind(panic),
     }
-    while held.pop().is_some() {}
-    Some(seen)
 }
 
 /// The program as a model; each execution that ends adds its outcome to `outcomes`.
@@ -144,8 +219,8 @@ fn modelled(program: &Program, outcomes: &Arc<Mutex<BTreeSet<Outcome>>>) -> Body
 
 /// One run on real threads. `None` if a thread got stuck.
 fn really(program: &Program, patience: Duration, delays: &[u32]) -> Option<Outcome> {
-    let locks =
-        Real { rw: std::array::from_fn(|_| parking_lot::RwLock::new(0)), mutex: parking_lot::Mutex::new(0), patience };
+    let rw = std::array::from_fn(|_| parking_lot::RwLock::new(0));
+    let locks = Real { rw, mutex: parking_lot::Mutex::new(0), std: Mutex::new(0), patience };
     let start = Barrier::new(program.len());
     let seen: Vec<Option<Vec<Seen>>> = std::thread::scope(|scope| {
         let threads: Vec<_> = program
@@ -175,6 +250,9 @@ fn step() -> impl Strategy<Value = Step> {
         1 => lock.prop_map(Step::TryWrite),
         1 => Just(Step::Lock),
         1 => Just(Step::TryLock),
+        2 => Just(Step::StdLock),
+        1 => Just(Step::StdTryLock),
+        1 => Just(Step::Panic),
         2 => Just(Step::Release),
     ]
 }
@@ -280,6 +358,10 @@ fn the_programs_that_matter_are_among_them() {
     assert_eq!(outcomes(&admitted).len(), 2);
     let tried = vec![vec![Step::Write(0), Step::Release], vec![Step::TryWrite(0)]];
     assert_eq!(outcomes(&tried).len(), 3);
+    // A holder that panics gives `parking_lot`'s lock back as it was, and `std`'s poisoned.
+    let panics = vec![vec![Step::StdLock, Step::Lock, Step::Panic], vec![Step::StdLock, Step::Release, Step::Lock]];
+    let after = vec![vec![Some(0), Some(0)], vec![Some(1 + POISONED), Some(1)]];
+    assert!(outcomes(&panics).contains(&after), "{:?}", outcomes(&panics));
     // A writer that waits behind a reader keeps the next reader out, although only readers are inside.
     let queued = vec![vec![Step::Read(0), Step::TryRead(0)], vec![Step::Write(0)]];
     let outcomes = outcomes(&queued);

@@ -138,6 +138,25 @@ fn try_lock_is_no_false_deadlock() {
     }
 }
 
+/// "Nothing hangs" says nothing of what is counted: with `try_lock` an update is lost under some schedules.
+#[test]
+fn try_lock_drops_an_update_under_some_schedules() {
+    for search in [UNBOUNDED, Search::Dfs] {
+        let counts = Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+        let noted = Arc::clone(&counts);
+        let explored = Explorer::new(search).run(move || {
+            let tally = Arc::new(Mutex::new(0));
+            let updated = Arc::clone(&tally);
+            let worker = spawn("worker", move || updated.try_lock().into_iter().for_each(|mut tally| *tally += 1));
+            drop(tally.lock()); // collect()
+            worker.join().expect("no panic");
+            noted.lock().expect("not poisoned").insert(*tally.lock());
+        });
+        assert!(matches!(explored.finding, Finding::None), "{search:?}: {:?}", explored.finding);
+        assert_eq!(*counts.lock().expect("not poisoned"), BTreeSet::from([0, 1]), "{search:?}");
+    }
+}
+
 /// Trap 6: a deadlock with guards alive on every stack must not abort the process, nor spoil the next model.
 #[test]
 fn a_deadlock_leaves_the_process_usable() {

@@ -9,7 +9,7 @@ use std::panic;
 use std::path::{Path, PathBuf};
 
 /// Ways past the shim that no export list can close: they need no path through `std`.
-const ESCAPES: [&str; 5] = ["::core::", "core::sync", "thread_local!", "asm!", "extern \"C\""];
+const ESCAPES: [&str; 6] = ["::core::", "core::sync", "thread_local!", "asm!", "extern \"C\"", "extern crate"];
 
 /// Files behind features that the wrapper does not have.
 const NOT_COMPILED: [&str; 2] = ["push.rs", "process_collector.rs"];
@@ -30,7 +30,7 @@ fn main() {
 }
 
 /// The folder from which the linked `prometheus` was compiled.
-fn source() -> PathBuf {
+pub(crate) fn source() -> PathBuf {
     thread_local!(static FILE: RefCell<Option<PathBuf>> = const { RefCell::new(None) });
     let before = panic::take_hook();
     panic::set_hook(Box::new(|info| {
@@ -56,7 +56,7 @@ fn source() -> PathBuf {
 
 /// The crate root: `lib.rs` without its inner documentation and attributes, which `include!` does not allow, each module
 /// pointing at its file where it lies.
-fn root(source: &Path, timer: &Path) -> String {
+pub(crate) fn root(source: &Path, timer: &Path) -> String {
     let lib = read(&source.join("lib.rs"));
     let body = lib.split_once("/*!").and_then(|(_, rest)| rest.split_once("*/")).expect("lib.rs opens with docs").1;
     let mut root = String::new();
@@ -92,7 +92,7 @@ fn root(source: &Path, timer: &Path) -> String {
 
 /// `timer.rs` is a coarse clock and holds no lock, but keeps its last reading in a `static` atomic, which a model's
 /// atomic cannot be: it has no `const` constructor and must be new in every execution. It keeps the real ones.
-fn timer_with_real_atomics(source: &Path) -> String {
+pub(crate) fn timer_with_real_atomics(source: &Path) -> String {
     let text = read(&source.join("timer.rs"));
     let import = "use std::sync::atomic::";
     assert_eq!(text.matches(import).count(), 1, "timer.rs no longer imports its atomics in one place");
@@ -100,7 +100,7 @@ fn timer_with_real_atomics(source: &Path) -> String {
 }
 
 /// Fails the build if compiled code mentions something that would reach past the shim.
-fn refuse_escapes(source: &Path) {
+pub(crate) fn refuse_escapes(source: &Path) {
     let mut folders = vec![source.to_path_buf()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("the source folder is readable").flatten() {

@@ -4,12 +4,18 @@ use crate::build::{cargo, figures, status};
 use std::process::ExitCode;
 
 /// Runs `cargo bench` over the packages that have benchmarks. `guard` is the guard's own: a load run of all variants that
-/// prints tables. `diagnose` holds the live engine against debuggers.
+/// prints tables. `diagnose` holds the live engine against debuggers. `executions` is how many executions of a model loom and
+/// shuttle explore in a second.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode, String> {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["guard"] => {
             let mut command = cargo();
             command.args(["bench", "-p", "gatherlock-guard", "--bench", "load"]).env("GATHERLOCK_FIGURES", figures());
+            status(command)
+        }
+        ["executions"] => {
+            let mut command = cargo();
+            command.args(["bench", "-p", "gatherlock-loom-tests", "--bench", "executions"]);
             status(command)
         }
         ["diagnose"] => debuggers(9),
@@ -18,9 +24,9 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode, String> {
         }
         _ => {
             let mut command = cargo();
-            let packages = ["-p", "gatherlock", "-p", "gatherlock-scenarios"];
-            command.arg("bench").args(packages).args(["--bench", "trial", "--bench", "diagnose", "--bench", "render"]);
-            command.arg("--").args(names);
+            let packages = ["-p", "gatherlock", "-p", "gatherlock-scenarios", "-p", "gatherlock-loom-tests"];
+            let benches = ["--bench", "trial", "--bench", "diagnose", "--bench", "render", "--bench", "executions"];
+            command.arg("bench").args(packages).args(benches).arg("--").args(names);
             status(command)
         }
     }

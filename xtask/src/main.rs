@@ -18,7 +18,7 @@ cargo xtask VERB [ARGS]
 
   repro [GLOB…]       run the catalogue and leave a report in reports/latest/; --models puts the model checks beside it
   list                show scenarios, variants and cases, and what is modelled
-  model [NAME|GLOB…]  model-check the published prometheus crate under loom and shuttle
+  model [NAME|GLOB…]  model-check the published prometheus crate under loom and shuttle; --search SECONDS draws programs
   diagnose            say why a live endpoint or process hangs (--url, --pid)
   gate                hold live endpoints to their bound (--url, --targets, --command)
   report FILE…        render a report again, without running anything

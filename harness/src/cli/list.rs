@@ -87,10 +87,12 @@ fn coverage(catalogues: &[Catalogue], checker: &Checker) -> String {
     let mut out = String::from("\nmodelled only\n");
     for id in &alone {
         let lesson = checker.models_of(id).next().map(|model| model.lesson.as_str()).unwrap_or_default();
-        out.push_str(&format!("  {id}  {lesson}\n"));
+        out.push_str(&format!("\n  {id}  {lesson}\n"));
+        let why = checker.alone(id).unwrap_or("not listed as modelled only");
+        out.push_str(&format!("    no live trial: {why}\n"));
     }
     out.push_str(&format!(
-        "\n{} mechanisms live and modelled, {} live only, {} modelled only\n",
+        "\nmechanisms: {} live and modelled, {} live only, {} modelled only\n",
         both.len(),
         scenarios - both.len(),
         alone.len()
@@ -105,5 +107,106 @@ fn expected(expectation: &Expectation) -> String {
             let words: Vec<&str> = outcomes.iter().map(|outcome| outcome.word()).collect();
             format!("may {}", words.join(" | "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Case, CaseId, Company, Drive, ModelInfo, Outcome, Outside, Release, Scenario, Variant};
+
+    fn scenario(id: &str) -> Scenario {
+        Scenario {
+            id: id.into(),
+            family: "recursive lock".into(),
+            title: format!("the title of {id}"),
+            story: String::new(),
+            origin: Vec::new(),
+            company: Company::Together,
+            bound_ms: None,
+            drive: Drive::Scrapes { extra: 0 },
+            release: Release::Never,
+            advice: Vec::new(),
+        }
+    }
+
+    fn catalogue() -> Catalogue {
+        let must = Expectation::must(Outcome::Deadlocked, "one thread, two locks");
+        let case = |id: CaseId, skip: Option<&str>| Case {
+            id,
+            expectation: skip.is_none().then(|| must.clone()),
+            skip: skip.map(str::to_owned),
+        };
+        Catalogue {
+            protocol: crate::model::CATALOGUE_PROTOCOL.into(),
+            name: "ours".into(),
+            version: "1".into(),
+            prometheus: Vec::new(),
+            scenarios: ["both", "outside", "forgotten"].map(scenario).to_vec(),
+            variants: vec![Variant { id: "naive".into(), title: "as it was".into(), fix: Some("fix 1".into()) }],
+            cases: vec![
+                case(CaseId::new("both", "naive"), None),
+                case(CaseId::new("outside", "naive"), Some("nothing to run")),
+            ],
+            claims: Vec::new(),
+        }
+    }
+
+    fn checker() -> Checker {
+        let model = |name: &str| ModelInfo {
+            name: name.into(),
+            lesson: format!("the lesson of {name}"),
+            threads: 2,
+            expectation: "none".into(),
+        };
+        let outside = |id: &str, why: &str| Outside { id: id.into(), why: why.into() };
+        Checker {
+            models: ["both[lock=std]", "both[lock=parking-lot]", "alone", "unlisted"].map(model).to_vec(),
+            outside: vec![outside("outside", "time")],
+            alone: vec![outside("alone", "no gate holds it there")],
+            ..Checker::default()
+        }
+    }
+
+    #[test]
+    fn each_scenario_says_whether_it_is_live_modelled_or_both() {
+        let expected = "\
+ours 1
+
+recursive lock
+
+  both  the title of both
+    live and modelled: 2 models
+    both/naive                                           must deadlocked
+
+  outside  the title of outside
+    live; outside the model: time
+    outside/naive                                        skip: nothing to run
+
+  forgotten  the title of forgotten
+    live; not modelled, and not listed as outside the model
+
+variants
+  naive            as it was (fix 1)
+";
+        assert_eq!(text(&catalogue(), Some(&checker())), expected);
+        let without = text(&catalogue(), None);
+        assert!(!without.contains("live"), "{without}");
+    }
+
+    #[test]
+    fn what_is_modelled_only_is_listed_with_the_reason() {
+        let expected = "
+modelled only
+
+  alone  the lesson of alone
+    no live trial: no gate holds it there
+
+  unlisted  the lesson of unlisted
+    no live trial: not listed as modelled only
+
+mechanisms: 1 live and modelled, 2 live only, 2 modelled only
+";
+        assert_eq!(coverage(&[catalogue()], &checker()), expected);
     }
 }

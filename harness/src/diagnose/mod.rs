@@ -57,7 +57,6 @@ mod rules;
 mod runtime;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod sample;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod shorten;
 mod spin;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -81,6 +80,7 @@ mod live;
 
 pub use access::{Process, examine, lives};
 pub use error::{Refusal, SampleError};
+pub use shorten::shorten;
 
 use crate::model::{Explained, Snapshot};
 

@@ -5,7 +5,7 @@ const READABLE: usize = 100;
 
 /// The name with the generic arguments of types and functions left out as `<…>`, if it is long. What an implementation is
 /// of, `<T as Trait>`, stays.
-pub(super) fn shorten(function: &str) -> String {
+pub fn shorten(function: &str) -> String {
     if function.len() <= READABLE {
         return function.to_string();
     }

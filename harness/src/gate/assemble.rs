@@ -91,7 +91,8 @@ pub fn assemble(header: &RunHeader, trials: &[TrialRecord], checked: &[ModelRepo
     let none = Checker::default();
     let checker = header.checker.as_ref().unwrap_or(&none);
     let models = models::arrange(checked, checker);
-    let reality = if header.checker.is_some() { compare(&cases, &models, checker) } else { Vec::new() };
+    let default = header.environment.prometheus.first().map(String::as_str);
+    let reality = if header.checker.is_some() { compare(&cases, &models, checker, default) } else { Vec::new() };
     let verdicts = cases.iter().filter_map(|case| case.verdict);
     let verdicts = verdicts.chain(models::verdicts(&models, header.checks, &reality));
     let exit_code = if end.interrupted { 2 } else { exit_code(verdicts) };

@@ -23,7 +23,7 @@ pub struct Catalogue {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// `prometheus` versions that the cases run on, for the report's environment.
+    /// `prometheus` versions that the cases run on. The first is that of every case without the parameter `prometheus`.
     #[serde(default)]
     pub prometheus: Vec<String>,
     /// The mistakes, in the order in which reports show them.

@@ -30,6 +30,9 @@ pub struct Checker {
     /// Scenarios that no model can express, and why: time, I/O, a frozen thread.
     #[serde(default)]
     pub outside: Vec<Outside>,
+    /// Scenarios that are modelled and have no live trial on purpose, and why.
+    #[serde(default)]
+    pub alone: Vec<Outside>,
     /// Variants whose outcome says nothing about the models, and why: they use another library.
     #[serde(default)]
     pub other_variants: Vec<Outside>,
@@ -51,7 +54,7 @@ pub struct ModelInfo {
     pub expectation: String,
 }
 
-/// A scenario or a variant that is not modelled.
+/// A scenario or a variant that is on one side only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outside {
     /// Its id.
@@ -75,6 +78,11 @@ impl Checker {
     /// Why no model can express the scenario, if the checker says so.
     pub fn outside(&self, scenario: &str) -> Option<&str> {
         self.outside.iter().find(|outside| outside.id == scenario).map(|outside| outside.why.as_str())
+    }
+
+    /// Why a modelled scenario has no live trial, if the checker says so.
+    pub fn alone(&self, scenario: &str) -> Option<&str> {
+        self.alone.iter().find(|alone| alone.id == scenario).map(|alone| alone.why.as_str())
     }
 
     /// The models of a scenario.

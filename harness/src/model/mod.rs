@@ -14,6 +14,8 @@ mod limits;
 mod observation;
 mod outcome;
 mod reality;
+#[cfg(test)]
+mod reality_tests;
 mod recording;
 mod report;
 mod snapshot;

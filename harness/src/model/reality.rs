@@ -7,6 +7,9 @@
 //! | answered, each time | none of them is blocked (a deadlock may need a schedule that a live trial did not meet) |
 //!
 //! The other way round: where no schedule of any model deadlocks, no live trial may.
+//!
+//! A row is compared with the models on the version that it ran on: `[prometheus=0.13.4]` with those on 0.13.4, a row
+//! without that parameter with those on the version that the catalogue names first.
 
 use super::{CaseReport, Checker, ModelReport, Outcome};
 use serde::{Deserialize, Serialize};
@@ -23,6 +26,8 @@ pub enum Agreement {
     Refuted,
     /// No model can express the scenario.
     Outside,
+    /// Modelled, and no live scenario is meant to exist; the checker says why.
+    Alone,
     /// One of the two sides is missing in this run.
     Open,
 }
@@ -34,6 +39,7 @@ impl Agreement {
             Agreement::Held => "held",
             Agreement::Refuted => "refuted",
             Agreement::Outside => "outside the model",
+            Agreement::Alone => "modelled only",
             Agreement::Open => "open",
         }
     }
@@ -57,8 +63,12 @@ pub struct Reality {
     pub says: String,
 }
 
-/// Compares the cases of a run with the checks of the same run.
-pub fn compare(cases: &[CaseReport], models: &[ModelReport], checker: &Checker) -> Vec<Reality> {
+/// The parameter of a case that says which version of `prometheus` it runs on.
+const VERSION: &str = "prometheus";
+
+/// Compares the cases of a run with the checks of the same run. `default` is the version of `prometheus` that a case without
+/// that parameter runs on; without one it is compared with the models on all versions.
+pub fn compare(cases: &[CaseReport], models: &[ModelReport], checker: &Checker, default: Option<&str>) -> Vec<Reality> {
     let mut rows: Vec<(String, Vec<&CaseReport>)> = Vec::new();
     for case in cases.iter().filter(|case| case.skip.is_none()) {
         let name = case.id.row();
@@ -67,7 +77,7 @@ pub fn compare(cases: &[CaseReport], models: &[ModelReport], checker: &Checker) 
             None => rows.push((name, vec![case])),
         }
     }
-    let mut all: Vec<Reality> = rows.iter().map(|(name, cases)| row(name, cases, models, checker)).collect();
+    let mut all: Vec<Reality> = rows.iter().map(|(name, cases)| row(name, cases, models, checker, default)).collect();
     let live = |scenario: &str| cases.iter().any(|case| case.scenario == scenario);
     let mut alone: Vec<&str> = Vec::new();
     for model in models.iter().filter(|model| !live(model.scenario())) {
@@ -77,20 +87,21 @@ pub fn compare(cases: &[CaseReport], models: &[ModelReport], checker: &Checker) 
     }
     all.extend(alone.into_iter().map(|scenario| {
         let of: Vec<&ModelReport> = models.iter().filter(|model| model.scenario() == scenario).collect();
-        Reality {
-            scenario: scenario.to_string(),
-            agreement: Agreement::Open,
-            live: BTreeMap::new(),
-            models: found(&of),
-            says: "no live trial of it in this run".to_string(),
-        }
+        let (agreement, says) = match checker.alone(scenario) {
+            Some(why) => (Agreement::Alone, why),
+            None => (Agreement::Open, "no live trial of it in this run"),
+        };
+        let (live, models) = (BTreeMap::new(), found(&of));
+        Reality { scenario: scenario.to_string(), agreement, live, models, says: says.to_string() }
     }));
     all
 }
 
-fn row(name: &str, cases: &[&CaseReport], models: &[ModelReport], checker: &Checker) -> Reality {
+fn row(name: &str, cases: &[&CaseReport], models: &[ModelReport], checker: &Checker, default: Option<&str>) -> Reality {
     let scenario = cases.first().map_or(name, |case| case.scenario.as_str());
-    let of = about(name, scenario, models);
+    let params = cases.first().map(|case| &case.params);
+    let version = params.and_then(|params| params.get(VERSION)).map(String::as_str).or(default);
+    let of = about(&without_version(name), scenario, version, models);
     let other = |case: &CaseReport| checker.other_variants.iter().any(|variant| variant.id == case.variant);
     let mut seen: BTreeMap<Outcome, u32> = BTreeMap::new();
     for trial in cases.iter().filter(|case| !other(case)).flat_map(|case| &case.trials) {
@@ -109,10 +120,24 @@ fn row(name: &str, cases: &[&CaseReport], models: &[ModelReport], checker: &Chec
     Reality { scenario: name.to_string(), agreement, live, models: found(&of), says }
 }
 
-/// The models of a row: those with exactly its name, or else all of the scenario.
-fn about<'a>(name: &str, scenario: &str, models: &'a [ModelReport]) -> Vec<&'a ModelReport> {
-    let exact: Vec<&ModelReport> = models.iter().filter(|model| model.name == name).collect();
-    if exact.is_empty() { models.iter().filter(|model| model.scenario() == scenario).collect() } else { exact }
+/// A row's name without the parameter that says the version: models have the same name on every version.
+fn without_version(name: &str) -> String {
+    let Some((scenario, params)) = name.strip_suffix(']').and_then(|name| name.split_once('[')) else {
+        return name.to_string();
+    };
+    let is_version = |param: &&str| param.split_once('=').is_some_and(|(key, _)| key == VERSION);
+    let rest: Vec<&str> = params.split(',').filter(|param| !is_version(param)).collect();
+    if rest.is_empty() { scenario.to_string() } else { format!("{scenario}[{}]", rest.join(",")) }
+}
+
+/// The models of a row on its version: those with exactly its name, or else all of the scenario.
+fn about<'a>(name: &str, scenario: &str, version: Option<&str>, models: &'a [ModelReport]) -> Vec<&'a ModelReport> {
+    let on = |model: &&ModelReport| version.is_none_or(|version| model.crate_version == version);
+    let exact: Vec<&ModelReport> = models.iter().filter(on).filter(|model| model.name == name).collect();
+    if !exact.is_empty() {
+        return exact;
+    }
+    models.iter().filter(on).filter(|model| model.scenario() == scenario).collect()
 }
 
 fn found(models: &[&ModelReport]) -> BTreeMap<String, String> {
@@ -131,7 +156,9 @@ fn found(models: &[&ModelReport]) -> BTreeMap<String, String> {
 pub fn agree(seen: &BTreeMap<Outcome, u32>, found: &[&str]) -> (Agreement, String) {
     let open = |says: &str| (Agreement::Open, says.to_string());
     if found.is_empty() {
-        return open("no model of it was checked in this run, and it is not listed as outside the model");
+        return open(
+            "no model of it, on this version, was checked in this run, and it is not listed as outside the model",
+        );
     }
     if seen.is_empty() {
         return open("no live trial of it in this run counts");
@@ -165,42 +192,5 @@ pub fn agree(seen: &BTreeMap<Outcome, u32>, found: &[&str]) -> (Agreement, Strin
         (false, true) if saw(Outcome::Stalled) => held("stalled live, and the model is blocked"),
         (false, true) => held("the model is blocked; live the handler kept that from the answer"),
         (false, false) => held("no schedule of the model hangs, and no live trial deadlocked or stalled"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn agreement(seen: &[Outcome], found: &[&str]) -> Agreement {
-        let seen = seen.iter().map(|outcome| (*outcome, 1)).collect();
-        agree(&seen, found).0
-    }
-
-    #[test]
-    fn a_live_deadlock_needs_a_model_that_deadlocks() {
-        use Agreement::{Held, Open, Refuted};
-        use Outcome::{Contained, Deadlocked, Served, Stalled};
-        assert_eq!(agreement(&[Deadlocked, Contained], &["deadlock", "none"]), Held);
-        assert_eq!(agreement(&[Deadlocked], &["none", "none"]), Refuted);
-        assert_eq!(agreement(&[Deadlocked], &["blocked"]), Refuted);
-        assert_eq!(agreement(&[Deadlocked], &["none", "inconclusive"]), Open);
-        // A live trial may miss the schedule.
-        assert_eq!(agreement(&[Served], &["deadlock"]), Held);
-        assert_eq!(agreement(&[Served], &["none"]), Held);
-        assert_eq!(agreement(&[Stalled], &["none"]), Refuted);
-    }
-
-    #[test]
-    fn a_live_stall_and_a_blocked_model_need_each_other() {
-        use Agreement::{Held, Open, Refuted};
-        use Outcome::{Contained, Served, Stalled};
-        assert_eq!(agreement(&[Stalled], &["blocked"]), Held);
-        assert_eq!(agreement(&[Stalled], &["deadlock"]), Refuted);
-        assert_eq!(agreement(&[Served], &["blocked"]), Refuted);
-        assert_eq!(agreement(&[Contained], &["blocked"]), Held);
-        assert_eq!(agreement(&[Served], &["blocked", "none"]), Held, "the control of the same mechanism is answered");
-        assert_eq!(agreement(&[], &["blocked"]), Open);
-        assert_eq!(agreement(&[Served], &[]), Open);
     }
 }

@@ -211,8 +211,8 @@ pub(super) fn tally(models: &[ModelReport]) -> String {
 }
 
 /// The order in which comparisons are shown: what contradicts first.
-pub(super) const AGREEMENTS: [Agreement; 4] =
-    [Agreement::Refuted, Agreement::Held, Agreement::Outside, Agreement::Open];
+pub(super) const AGREEMENTS: [Agreement; 5] =
+    [Agreement::Refuted, Agreement::Held, Agreement::Outside, Agreement::Alone, Agreement::Open];
 
 /// `14 held, 9 outside the model`, refuted always named.
 pub(super) fn agreement_tally(report: &Report) -> String {

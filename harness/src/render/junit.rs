@@ -144,7 +144,7 @@ fn reality(row: &Reality) -> TestCase {
     let verdict = match row.agreement {
         Agreement::Held => Some(Verdict::Held),
         Agreement::Refuted => Some(Verdict::Violated),
-        Agreement::Outside | Agreement::Open => None,
+        Agreement::Outside | Agreement::Alone | Agreement::Open => None,
     };
     let details = format!("live: {}\nmodel: {}", interleaving::live(row), interleaving::modelled(row));
     let mut test =

@@ -7,6 +7,7 @@ use super::registry::Registry;
 use crate::model::{CHECKER_PROTOCOL, Checker, ModelReport};
 use serde::de::DeserializeOwned;
 use std::io::{self, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -34,10 +35,10 @@ pub enum CheckerProblem {
     #[error("it does not start: {0}; is it there, and executable?")]
     Start(io::Error),
     /// It did not end in time.
-    #[error("`--list` did not end within {} s", .0.as_secs())]
+    #[error("`--list` did not end within {} ms", .0.as_millis())]
     Timeout(Duration),
     /// It ended badly.
-    #[error("it ended with {exit}{}", said(.last_words))]
+    #[error("it ended badly, {exit}{}", said(.last_words))]
     Failed {
         /// How.
         exit: Exit,
@@ -48,7 +49,7 @@ pub enum CheckerProblem {
     #[error("it cannot be attended: {0}")]
     Attend(String),
     /// It printed something that is no record.
-    #[error("it printed something else than was asked for: {0}")]
+    #[error("it printed something else than was asked for: line {} {}; it begins \"{}\"", .0.line, .0.fault, .0.excerpt)]
     NoRecord(JournalProblem),
     /// It printed no list, or several.
     #[error("`--list --format jsonl` printed {0} lines instead of one")]
@@ -70,9 +71,9 @@ pub fn list(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Checke
     let error = |problem| CheckerError { exe: exe.to_path_buf(), problem };
     let mut lists: Vec<serde_json::Value> = Vec::new();
     let words = ["--list", "--format", "jsonl"].map(String::from);
-    let exit = run(exe, &words, Some(timeout), registry, |list| lists.push(list)).map_err(error)?;
-    if let Some(exit) = exit.filter(|exit| exit.exit.code != Some(0)) {
-        return Err(error(CheckerProblem::Failed { exit: exit.exit, last_words: exit.last_words }));
+    let ended = run(exe, &words, Some(timeout), registry, |list| lists.push(list)).map_err(error)?;
+    if let Some(problem) = ended.and_then(|ended| ended.problem(0..=0)) {
+        return Err(error(problem));
     }
     let [list] = lists.as_slice() else { return Err(error(CheckerProblem::NoList(lists.len()))) };
     match list.get("protocol").and_then(|protocol| protocol.as_str()) {
@@ -101,8 +102,8 @@ pub fn check(
     words.extend(["--format", "jsonl"].map(String::from));
     let ended = run(exe, &words, None, registry, take).map_err(error)?;
     // The verdicts are in the lines: 1 and 2 are as good an end as 0.
-    match ended.filter(|ended| !matches!(ended.exit.code, Some(0..=2)) && !registry.is_closed()) {
-        Some(ended) => Err(error(CheckerProblem::Failed { exit: ended.exit, last_words: ended.last_words })),
+    match ended.filter(|_| !registry.is_closed()).and_then(|ended| ended.problem(0..=2)) {
+        Some(problem) => Err(error(problem)),
         None => Ok(()),
     }
 }
@@ -111,6 +112,18 @@ pub fn check(
 struct Ended {
     exit: Exit,
     last_words: Option<String>,
+    /// The last line, if it had no end.
+    cut: Option<JournalProblem>,
+}
+
+impl Ended {
+    /// What is wrong with this end, where these exit codes are good.
+    fn problem(self, good: RangeInclusive<i32>) -> Option<CheckerProblem> {
+        if !self.exit.code.is_some_and(|code| good.contains(&code)) {
+            return Some(CheckerProblem::Failed { exit: self.exit, last_words: self.last_words });
+        }
+        self.cut.map(CheckerProblem::NoRecord)
+    }
 }
 
 /// Runs it to its end, or to the end of `timeout`; gives each line of stdout to `take`.
@@ -130,6 +143,7 @@ fn run<T: DeserializeOwned + Send>(
         let reader = scope.spawn(move || {
             let mut splitter = Splitter::new(LONGEST);
             drain(stdout, |bytes| splitter.feed(bytes, |record| drop(tell.send(record))));
+            splitter.finish()
         });
         let words = scope.spawn(move || {
             let mut capture = Capture::new(Keep::Last(LAST_WORDS));
@@ -141,11 +155,11 @@ fn run<T: DeserializeOwned + Send>(
         let exit = if heard.is_ok() { life.wait_exit(timeout.unwrap_or(Duration::from_secs(60))) } else { None };
         let ended = life.end(registry).map_err(|error| CheckerProblem::Attend(error.to_string()));
         let attended = |_| CheckerProblem::Attend("a thread that reads its output panicked".to_string());
-        reader.join().map_err(attended)?;
+        let cut = reader.join().map_err(attended)?;
         let last_words = words.join().map_err(attended)?;
         heard?;
         ended?;
-        Ok(exit.map(|exit| Ended { exit, last_words }))
+        Ok(exit.map(|exit| Ended { exit, last_words, cut }))
     })
 }
 

@@ -167,6 +167,7 @@ pub(crate) fn reality() -> Vec<Reality> {
             "deadlocked live, and no model of it deadlocks",
         ),
         row("slow-collect", Agreement::Outside, &[("stalled", 1)], &[], "sockets and slow peers"),
+        row("two-gathers", Agreement::Alone, &[], &[("two-gathers", "none")], "live, a crowd stands for it"),
         row(
             "gather-in-collect",
             Agreement::Open,

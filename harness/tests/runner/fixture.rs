@@ -19,7 +19,8 @@ extern "C" fn before_main() {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["child", case, "--seed", seed, "--journal", journal] => child(&case.parse().unwrap(), seed, journal),
-        ["list", "--format", "json"] => list(),
+        ["list", "--format", "json"] | ["--list", "--format", "jsonl"] => list(),
+        [.., "--format", "jsonl"] => check(),
         ["grandchild"] => hang(),
         _ => {}
     }
@@ -43,6 +44,23 @@ fn list() -> ! {
             std::io::stdout().write_all(&std::fs::read(name + ".out").unwrap()).unwrap();
             exit(0)
         }
+    }
+}
+
+/// What a checker does after it has printed its file: `check-abort`, `check-stay`, `check-exit-1`, or it ends.
+fn check() -> ! {
+    let name = std::env::args().next().unwrap();
+    let mut stdout = std::io::stdout();
+    stdout.write_all(&std::fs::read(format!("{name}.out")).unwrap()).unwrap();
+    stdout.flush().unwrap();
+    match name.rsplit('/').next().unwrap() {
+        "check-abort" => {
+            eprintln!("fatal runtime error: a panic in a drop");
+            std::process::abort()
+        }
+        "check-stay" => hang(),
+        "check-exit-1" => exit(1),
+        _ => exit(0),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The runner against children that misbehave in every way a child can.
 
 mod catalogues;
+mod checkers;
 mod fixture;
 
 use gatherlock::model::{CaseId, ChildEvent, ChildLine, Command};

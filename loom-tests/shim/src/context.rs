@@ -189,9 +189,17 @@ impl Context {
         self.objects.len() - 1
     }
 
+    /// Names are unique, so that a trace says which of two threads of one name it means.
     fn add_thread(&mut self, name: &str) -> usize {
-        let end = self.add_object(ObjectKind::Thread, name);
-        let name = name.to_owned();
+        let taken = |name: &str| self.threads.iter().any(|thread| thread.name == name);
+        let mut unique = name.to_owned();
+        let mut number = 1;
+        while taken(&unique) {
+            number += 1;
+            unique = format!("{name} no. {number}");
+        }
+        let name = unique;
+        let end = self.add_object(ObjectKind::Thread, &name);
         self.threads.push(Thread { name, end, created: 0, waiting: None, finished: false, unwinding: false });
         self.threads.len() - 1
     }

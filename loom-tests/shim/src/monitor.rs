@@ -3,12 +3,17 @@
 //!
 //! loom's own `RwLock` is unfair and panics on a recursive read, and its `try_lock` reports deadlocks that are none, so
 //! nothing but `lock`, `wait` and `notify_all` of the engines is used.
+//!
+//! The engines' mutexes poison like `std`'s, by asking whether this OS thread panics; all model threads share that one, so
+//! a thread that leaves a monitor while another one unwinds would poison it. No code that can panic runs inside a monitor:
+//! that poison means nothing and is passed over.
 
 use crate::context;
 use crate::engine::{self, Engine};
 use crate::event::{Action, Mode};
 use std::ops::{Deref, DerefMut};
 use std::panic::Location;
+use std::sync::PoisonError;
 
 /// The state and how many threads sleep on it.
 #[derive(Debug, Default)]
@@ -74,8 +79,8 @@ impl<S> Monitor<S> {
 
     fn enter(&self) -> Inside<'_, S> {
         context::switching(|| match &self.inner {
-            Inner::Loom(mutex, _) => Inside::Loom(mutex.lock().expect("the monitor is never poisoned")),
-            Inner::Shuttle(both) => Inside::Shuttle(both.0.lock().expect("the monitor is never poisoned")),
+            Inner::Loom(mutex, _) => Inside::Loom(mutex.lock().unwrap_or_else(PoisonError::into_inner)),
+            Inner::Shuttle(both) => Inside::Shuttle(both.0.lock().unwrap_or_else(PoisonError::into_inner)),
         })
     }
 
@@ -87,10 +92,10 @@ impl<S> Monitor<S> {
     fn sleep<'a>(&'a self, inside: Inside<'a, S>) -> Inside<'a, S> {
         context::switching(|| match (&self.inner, inside) {
             (Inner::Loom(_, changed), Inside::Loom(guard)) => {
-                Inside::Loom(changed.wait(guard).expect("the monitor is never poisoned"))
+                Inside::Loom(changed.wait(guard).unwrap_or_else(PoisonError::into_inner))
             }
             (Inner::Shuttle(both), Inside::Shuttle(guard)) => {
-                Inside::Shuttle(both.1.wait(guard).expect("the monitor is never poisoned"))
+                Inside::Shuttle(both.1.wait(guard).unwrap_or_else(PoisonError::into_inner))
             }
             _ => unreachable!("a guard belongs to the engine of its monitor"),
         })

@@ -23,7 +23,7 @@ pub struct JoinHandle<T> {
     handle: Handle<T>,
 }
 
-/// Starts a thread of the model. The name is how traces and signatures call it.
+/// Starts a thread of the model. The name is how traces and signatures call it; a second thread of that name gets a number.
 ///
 /// # Panics
 /// Outside a model, and under loom if more than four threads are started.

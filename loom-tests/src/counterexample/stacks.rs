@@ -32,9 +32,26 @@ pub(super) fn of(event: &Event) -> Vec<Frame> {
     frames
 }
 
-/// A function's name without what the wrapper crates add in front.
+/// A function's name without what the wrapper crates add in front, and of a length that somebody reads.
 fn function(name: &str) -> String {
-    name.replace("gatherlock_model_prometheus_0_13::", "prometheus::")
+    let name = name
+        .replace("gatherlock_model_prometheus_0_13::", "prometheus::")
         .replace("gatherlock_model_prometheus_0_14::", "prometheus::")
-        .replace("gatherlock_loom_tests::", "")
+        .replace("gatherlock_loom_tests::", "");
+    gatherlock::diagnose::shorten(&name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_named_as_in_the_published_crate_and_briefly() {
+        let on = "gatherlock_model_prometheus_0_14::registry::Registry::gather";
+        assert_eq!(function(on), "prometheus::registry::Registry::gather");
+        let closure = "gatherlock_loom_tests::models::v0_14_0::on_prometheus::registry_calling<".to_owned()
+            + "gatherlock_loom_tests::models::v0_14_0::on_prometheus::recursive::app_lock_retaken::{{closure}}"
+            + ">::{{closure}}";
+        assert_eq!(function(&closure), "models::v0_14_0::on_prometheus::registry_calling<…>::{{closure}}");
+    }
 }

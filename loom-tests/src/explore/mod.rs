@@ -310,6 +310,14 @@ impl Explorer {
     }
 }
 
+/// What loom finds in `body`, over every schedule.
+///
+/// # Panics
+/// If called inside a model.
+pub fn exhaustively(body: impl Fn() + Send + Sync + 'static) -> Finding {
+    Explorer::new(Search::Loom { preemptions: None }).limits(Limits::patient()).run(body).finding
+}
+
 /// The behaviours of a body under every schedule.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Every {

@@ -49,6 +49,11 @@ impl Expect {
     }
 }
 
+/// A model's or a live row's name without its parameters.
+pub fn scenario(name: &str) -> &str {
+    gatherlock::model::model_scenario(name)
+}
+
 /// A model's exploration and what it says about the expectation.
 #[derive(Clone, Debug)]
 pub struct Checked {
@@ -63,7 +68,7 @@ pub struct Checked {
 impl Model {
     /// The live scenario's id: the name without parameters.
     pub fn scenario(&self) -> &'static str {
-        self.name.split_once('[').map_or(self.name, |(scenario, _)| scenario)
+        scenario(self.name)
     }
 
     /// Explores the model and grades what was found.

@@ -240,6 +240,7 @@ fn findings(report: &Report) -> Markup {
                                 " · " a href=(format!("#{id}")) { (id) }
                             }
                             @if let Some(more) = finding.cases.len().checked_sub(12).filter(|more| *more > 0) { " · " (more) " more" }
+                            (models::of_finding(report, finding))
                         }
                     }
                 }

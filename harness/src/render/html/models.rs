@@ -1,7 +1,7 @@
 //! The proof beside the reproduction: model against reality, and an article for each mechanism with its interleaving.
 
 use super::{class, matrix::row_name, sign};
-use crate::model::{Agreement, CaseReport, Counterexample, LockFrame, LockStep, ModelReport, Report};
+use crate::model::{Agreement, CaseReport, Counterexample, Finding, LockFrame, LockStep, ModelReport, Report};
 use crate::render::interleaving::{self, AGREEMENTS};
 use crate::render::{svg, text};
 use maud::{Markup, html};
@@ -11,6 +11,8 @@ pub(super) const STYLE: &str = include_str!("models.css");
 const ROWS: usize = 500;
 /// Frames of a stack.
 const FRAMES: usize = 60;
+/// Models that a finding links to.
+const LINKS: usize = 12;
 /// Threads that have a column of their own.
 const COLUMNS: usize = 8;
 
@@ -35,6 +37,23 @@ pub(super) fn beside(report: &Report, cases: &[&CaseReport]) -> Markup {
         } @else if let Some(reality) = reality.filter(|reality| reality.agreement == Agreement::Outside) {
             p class="beside" { "Outside the model: " (text::sentence(&reality.says)) }
         }
+    }
+}
+
+/// Links to the models that a finding rests on.
+pub(super) fn of_finding(report: &Report, finding: &Finding) -> Markup {
+    let mut scenarios: Vec<&str> = Vec::new();
+    for scenario in finding.models.iter().map(|name| crate::model::model_scenario(name)) {
+        let checked = report.models.iter().any(|model| model.scenario() == scenario);
+        if checked && !scenarios.contains(&scenario) {
+            scenarios.push(scenario);
+        }
+    }
+    html! {
+        @for scenario in scenarios.iter().take(LINKS) {
+            " · " a href=(format!("#{}", anchor(scenario))) { "model " (text::name(scenario)) }
+        }
+        @if let Some(more) = scenarios.len().checked_sub(LINKS).filter(|more| *more > 0) { " · " (more) " more" }
     }
 }
 
@@ -92,7 +111,7 @@ fn agreement_class(agreement: Agreement) -> &'static str {
     match agreement {
         Agreement::Held => "held",
         Agreement::Refuted => "violated",
-        Agreement::Outside => "skipped",
+        Agreement::Outside | Agreement::Alone => "skipped",
         Agreement::Open => "inconclusive",
     }
 }

@@ -214,10 +214,12 @@ pub fn checker(checker: &Checker, options: &TerminalOptions) -> String {
         pen.cell(Style::Plain, &text::name(&model.expectation), 10);
         pen.flow(Style::Dim, &text::sentence(&model.lesson), 65, 4);
     }
-    pen.heading("Outside the model");
-    for outside in &checker.outside {
-        pen.cell(Style::Bold, &text::name(&outside.id), 55);
-        pen.flow(Style::Dim, &text::sentence(&outside.why), 55, 4);
+    for (heading, listed) in [("Outside the model", &checker.outside), ("Modelled only", &checker.alone)] {
+        pen.heading(heading);
+        for entry in listed {
+            pen.cell(Style::Bold, &text::name(&entry.id), 55);
+            pen.flow(Style::Dim, &text::sentence(&entry.why), 55, 4);
+        }
     }
     pen.finish()
 }
@@ -257,7 +259,7 @@ fn reality(pen: &mut Pen, report: &Report) {
         let color = match row.agreement {
             Agreement::Refuted => Style::Red,
             Agreement::Open => Style::Yellow,
-            Agreement::Held | Agreement::Outside => continue,
+            Agreement::Held | Agreement::Outside | Agreement::Alone => continue,
         };
         pen.put(color, &format!("{:<9}", row.agreement.word()));
         pen.put(Style::Bold, &text::name(&row.scenario));

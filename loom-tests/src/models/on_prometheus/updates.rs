@@ -2,6 +2,7 @@
 
 use super::{counter, join, prometheus, registering, registry_calling};
 use crate::models::{Expect, Model};
+use crate::shim;
 use crate::shim::sync::Mutex;
 use crate::shim::thread::{JoinHandle, spawn};
 use prometheus::core::Collector;
@@ -34,7 +35,9 @@ pub(super) fn models() -> Vec<Model> {
         control("reset-during-gather", "reset() of a vector while gathered", 2, reset),
         control("remove-during-gather", "remove_label_values() while gathered and used", 3, remove),
         control("two-gathers", "two scrapes at once", 2, two_gathers),
+        control("scrape-storm", "a crowd of scrapes: late, never stuck", 3, scrape_storm),
         control("register-storm", "writers queue while scrapes read: late, never stuck", 3, register_storm),
+        control("lost-updates", "try_lock instead of lock: nothing waits, and an update is dropped", 2, lost_updates),
         control(
             "poisoned-lock",
             "a collector that panicked poisons its lock for life: no hang, no answer",
@@ -188,6 +191,16 @@ fn two_gathers() {
     join(gather);
 }
 
+fn scrape_storm() {
+    let registry = registry_of(counter("requests"));
+    let crowd = ["scrape 2", "scrape 3"].map(|name| {
+        let registry = registry.clone();
+        spawn(name, move || assert_eq!(registry.gather().len(), 1))
+    });
+    assert_eq!(registry.gather().len(), 1);
+    crowd.into_iter().for_each(join);
+}
+
 fn register_storm() {
     let registry = registry_of(counter("first"));
     let storm: Vec<_> = ["a", "b"].into_iter().map(|name| churn(&registry, name)).collect();
@@ -203,6 +216,22 @@ fn churn(registry: &Registry, name: &'static str) -> JoinHandle<()> {
         registry.register(Box::new(counter(name))).expect("a new name");
         registry.unregister(Box::new(counter(name))).expect("just registered");
     })
+}
+
+fn lost_updates() {
+    let tally = Arc::new(shim::Mutex::new(0u32));
+    let collected = Arc::clone(&tally);
+    let registry = registry_calling(move |_| drop(collected.lock()));
+    let updated = Arc::clone(&tally);
+    let worker = spawn("worker", move || {
+        // The mistake: there is no else.
+        if let Some(mut tally) = updated.try_lock() {
+            *tally += 1;
+        }
+    });
+    registry.gather();
+    join(worker);
+    assert!(*tally.lock() <= 1);
 }
 
 fn poisoned() {
