@@ -6,7 +6,7 @@
 use crate::program::Program;
 use crate::{check, difference, programs};
 use gatherlock_loom_tests::counterexample::{Counterexample, Waits};
-use gatherlock_loom_tests::explore::Finding;
+use gatherlock_loom_tests::explore::{Exploration, Finding};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use std::collections::BTreeMap;
@@ -37,10 +37,11 @@ enum Told {
     Differs,
     Hangs(&'static str, String),
     Ends,
+    TooLarge,
 }
 
 fn tell(program: &Program) -> Told {
-    let found = check(program).finding;
+    let Some(Exploration { finding: found, .. }) = check(program) else { return Told::TooLarge };
     if difference(program, &found).is_some() {
         return Told::Differs;
     }
@@ -80,12 +81,20 @@ fn search() {
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut runner = TestRunner::new_with_rng(Config::default(), rng);
     let mut ways: BTreeMap<Told, (u64, Program)> = BTreeMap::new();
+    let mut verdicts: BTreeMap<&str, u64> = BTreeMap::new();
     let (begun, mut drawn, mut shown) = (Instant::now(), 0u64, Instant::now());
     while begun.elapsed() < Duration::from_secs(seconds) {
         let mut tree = programs().new_tree(&mut runner).expect("a program");
         drawn += 1;
         let told = tell(&tree.current());
-        if told != Told::Ends && !ways.contains_key(&told) {
+        let word = match &told {
+            Told::Differs => "differs",
+            Told::Hangs(word, _) => word,
+            Told::Ends => "none",
+            Told::TooLarge => "too large",
+        };
+        *verdicts.entry(word).or_default() += 1;
+        if matches!(told, Told::Differs | Told::Hangs(..)) && !ways.contains_key(&told) {
             let program = smallest(&mut tree, &told);
             eprintln!("program {drawn}: {told:?}\n    {program:?}");
             ways.insert(told, (drawn, program));
@@ -95,12 +104,12 @@ fn search() {
             eprintln!("… {drawn} programs in {} s, {} ways to hang", begun.elapsed().as_secs(), ways.len());
         }
     }
-    println!("// seed {seed}, {drawn} programs in {seconds} s");
+    println!("// seed {seed}, {drawn} programs in {seconds} s: {verdicts:?}");
     for (told, (at, program)) in &ways {
         let (word, how) = match told {
             Told::Differs => ("?", "DIFFERS FROM THE PREDICTION"),
             Told::Hangs(word, how) => (*word, how.as_str()),
-            Told::Ends => continue,
+            Told::Ends | Told::TooLarge => continue,
         };
         println!("// program {at}: {how}\n({program:?}, {word:?}),");
     }
