@@ -100,14 +100,14 @@ pub(super) fn models() -> Vec<Model> {
                             operation: "lock",
                             lock: "Mutex<Index>",
                             held_by: &["reindex"],
-                            frames: &[],
+                            frames: &["three_party_cycle::{{closure}}"],
                         },
                         WaitsFor {
                             thread: "reindex",
                             operation: "write",
                             lock: REGISTRY,
                             held_by: &["main"],
-                            frames: &[REGISTER],
+                            frames: &[REGISTER, "three_party_cycle::{{closure}}"],
                         },
                     ]
                 },

@@ -46,7 +46,13 @@ pub(super) fn models() -> Vec<Model> {
             lesson: "and then the sender stays, with the lock it has",
             threads: 2,
             expect: Expect::Blocked(Signature(&[
-                WaitsFor { thread: "worker", operation: "send", lock: "channel<usize>", held_by: &[], frames: &[] },
+                WaitsFor {
+                    thread: "worker",
+                    operation: "send",
+                    lock: "channel<usize>",
+                    held_by: &[],
+                    frames: &["full_channel::{{closure}}"],
+                },
                 WaitsFor {
                     thread: "main",
                     operation: "lock",
