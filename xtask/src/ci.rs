@@ -24,7 +24,7 @@ pub(crate) fn run() -> Result<ExitCode, String> {
     step("repro", repro)?;
     // The build that tells most and the build that tells least, and one handler: the rest is for `cargo xtask diagnose-matrix`.
     step("diagnose-matrix", || {
-        let args = ["--profile", "dev", "--profile", "stripped", "--parking-lot", "0.12", "*/naive"];
+        let args = ["--profile", "dev", "--profile", "repro-stripped", "--parking-lot", "0.12", "*/naive"];
         matrix::run(&args.map(str::to_owned))
     })?;
     // Last, so that the log ends with the test runner's own summary. Doctests are a part of it.

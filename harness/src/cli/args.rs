@@ -99,6 +99,9 @@ pub(super) struct DiagnoseArgs {
     /// What stdout gets.
     #[arg(long, value_enum, default_value_t = DiagnosisFormat::Text)]
     pub(super) format: DiagnosisFormat,
+    /// In the text, show the stacks of all threads, and the runtime's frames in them.
+    #[arg(long)]
+    pub(super) full: bool,
     /// Scrape again and again; at the first breach of the bound, save recording and report, and end with 1.
     #[arg(long, requires = "url")]
     pub(super) watch: bool,

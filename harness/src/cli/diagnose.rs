@@ -100,6 +100,7 @@ fn so_far(scrapes: u64, slowest_us: u64) -> String {
 /// Prints the report and writes its files.
 fn show(args: &DiagnoseArgs, report: &Report, folder: Option<&Path>) -> Result<u8, String> {
     let text = match args.format {
+        DiagnosisFormat::Text if args.full => terminal::unfolded(report, &terminal_options()),
         DiagnosisFormat::Text => terminal::render(report, &terminal_options()),
         DiagnosisFormat::Json => json::render(report),
         DiagnosisFormat::Markdown => markdown::render(report),

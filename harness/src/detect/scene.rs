@@ -107,6 +107,7 @@ impl<'a> Scene<'a> {
     /// One edge in words, with how it is known.
     pub(super) fn edge(&self, edge: &Edge) -> String {
         let verb = match edge.relation {
+            Relation::Holds if edge.mode == Mode::Event => "may be the one to give",
             Relation::Holds => "holds",
             Relation::Waits => "waits for",
             Relation::Queued => "is queued for",
@@ -164,6 +165,7 @@ impl<'a> Scene<'a> {
         let mut says = self.name(first.waiter);
         let before = last.wait.resource.as_str();
         match last.block {
+            Some(edge) if edge.mode == Mode::Event => says.push_str(" may be the one to answer"),
             Some(edge) if edge.relation == Relation::Holds => says.push_str(&format!(" holds {}", self.wanted(edge))),
             Some(edge) => says.push_str(&format!(" is queued for {}", self.wanted(edge))),
             None => says.push_str(" may be the one to answer"),
@@ -183,6 +185,9 @@ impl<'a> Scene<'a> {
             says.push_str(&match pair[0].block {
                 Some(edge) if edge.relation == Relation::Queued => {
                     format!(", behind {blocker} in its queue, which waits for {next}")
+                }
+                Some(edge) if edge.mode == Mode::Event => {
+                    format!(", which {blocker} may be the one to give, while it waits for {next}")
                 }
                 Some(edge) if edge.mode != pair[0].wait.mode => {
                     format!(", which {blocker} holds ({}) while it waits for {next}", edge.mode.word())

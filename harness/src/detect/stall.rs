@@ -2,7 +2,7 @@
 //! runs it at all; and this rule says whether that was seen or only not seen otherwise.
 
 use super::scene::{Ruling, Scene};
-use crate::model::{Confidence, Edge, Outcome, Provenance, ResourceKind};
+use crate::model::{Confidence, Edge, Outcome, Provenance, Relation, ResourceKind};
 use std::collections::BTreeSet;
 
 /// Where one request's wait path ends.
@@ -43,8 +43,19 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
             "{blocked} workers of the runtime are blocked, and one of them may run the request unrecognised"
         ));
     }
+    // Somebody's blocking job may be what the request's task awaits.
+    let jobs = scene.explained.runtime.as_ref().and_then(|runtime| runtime.pool.as_ref()).map(|pool| &pool.stuck);
+    let jobs = jobs.filter(|stuck| ends.is_empty() && !stuck.is_empty());
+    if let Some(stuck) = jobs {
+        gaps.push(format!("{} threads of the blocking pool are stuck, and the request may await one", stuck.len()));
+        because.extend(stuck.iter().take(8).filter_map(|tid| Some(scene.edge(scene.wait_of(*tid)?))));
+    }
     let says = match ends.first() {
         Some(end) => end.says.clone(),
+        None if gaps.len() == 1 && jobs.is_some() => {
+            "no thread was seen to run the request; a job in the runtime's blocking pool that it may await is stuck"
+                .to_string()
+        }
         None if gaps.is_empty() => {
             "no thread runs the request and none is blocked on its behalf: it is suspended at an \
                                     await"
@@ -97,12 +108,16 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
             because.push(scene.edge(edge));
             let wants = scene.wanted(edge);
             match scene.kind_of(edge) {
-                kind if kind.is_lock() => (
-                    format!("{name} waits for {wants}, and who holds that is not established"),
-                    Some(holder_gap(scene, last, &edge.resource)),
-                ),
+                kind if kind.is_lock() => {
+                    let who = if is_unheld(scene, last, &edge.resource) {
+                        "which no thread's stack will release: leaked, or in a suspended task; which is not visible"
+                    } else {
+                        "and who holds that is not established"
+                    };
+                    (format!("{name} waits for {wants}, {who}"), Some(holder_gap(scene, last, &edge.resource)))
+                }
                 ResourceKind::Unknown => (
-                    format!("{name} waits for something that was not recognised"),
+                    format!("{name} waits for something that was not recognised{}", suspects(scene, edge)),
                     Some(format!("what {name} waits for could not be identified")),
                 ),
                 _ if !edge.stable => (
@@ -112,7 +127,7 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
                 ResourceKind::SpinWord => {
                     (format!("{name} spins on {wants}"), Some(format!("the spin of {name} is not confirmed")))
                 }
-                _ => (format!("{name} waits for {wants}"), None),
+                _ => (format!("{name} waits for {wants}{}", suspects(scene, edge)), None),
             }
         }
     };
@@ -146,6 +161,41 @@ fn came_late(scene: &Scene<'_>, tid: i32, followed: &BTreeSet<i32>) -> bool {
     };
     let alike = |edge: &Edge| scene.kind_of(edge) == scene.kind_of(own) && edge.site == own.site;
     own.site.is_some() && followed.iter().filter_map(|&at| scene.wait_of(at)).any(alike)
+}
+
+/// Whether the lock's own count says that it is held, and no thread was found to hold it.
+fn is_unheld(scene: &Scene<'_>, waiter: i32, resource: &str) -> bool {
+    let holders = scene.resource(resource).and_then(|resource| resource.holders);
+    holders.is_some_and(|holders| holders.word > 0 && holders.found == 0)
+        && scene.graph.steps_from(waiter).next().is_none()
+}
+
+/// Threads that have to do with what is waited for, and may be the ones to end the wait; those that wait themselves first.
+fn suspects(scene: &Scene<'_>, wait: &Edge) -> String {
+    let refers =
+        |edge: &&Edge| edge.relation == Relation::Holds && edge.resource == wait.resource && edge.thread != wait.thread;
+    let mut others: Vec<&Edge> = scene.explained.edges.iter().filter(refers).collect();
+    // Who waits for a lock is the likeliest, and who drives a runtime the least.
+    let rank = |edge: &&Edge| match scene.wait_of(edge.thread) {
+        Some(wait) if scene.kind_of(wait).is_lock() => 0,
+        Some(wait) if scene.wanted(wait).starts_with("a future in block_on") => 2,
+        _ => 1,
+    };
+    others.sort_by_key(|edge| (rank(edge), edge.thread));
+    let says = others.iter().take(2).map(|edge| {
+        let name = scene.name(edge.thread);
+        let does = match &edge.provenance {
+            Provenance::Inferred { rule } if rule == "runs-the-initialisation" => "runs it",
+            Provenance::Inferred { rule } if rule == "its-end-is-awaited" => "is that thread",
+            _ => "refers to it, too",
+        };
+        match scene.wait_of(edge.thread) {
+            Some(wait) => format!("; {name} {does}, and waits for {}", scene.wanted(wait)),
+            None => format!("; {name} {does}"),
+        }
+    });
+    let more = others.len().saturating_sub(2);
+    says.collect::<String>() + &if more > 0 { format!("; {more} more threads do") } else { String::new() }
 }
 
 fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {

@@ -1,8 +1,9 @@
-//! `starved`: every worker of the runtime is blocked, so that the request, or the task that holds what it waits for, has no
-//! thread to run on.
+//! `starved`: every worker of the runtime is blocked, or its blocking pool is full, so that the request, or the task that
+//! holds what it waits for, has no thread to run on.
 
 use super::scene::{Ruling, Scene};
 use crate::model::{Confidence, Outcome, RuntimeState};
+use std::collections::BTreeMap;
 
 /// The rule. It speaks only where a runtime was recognised: that no thread shows the request may have other reasons.
 pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
@@ -21,17 +22,31 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
              nobody else polls it",
             runtime.blocked, runtime.workers
         )
+    } else if !has_thread && let Some((pool, queued)) = runtime.full_pool() {
+        let jobs = if queued == 1 { "1 job waits".to_string() } else { format!("{queued} jobs wait") };
+        format!(
+            "no thread runs the request: the runtime's blocking pool is full, {}, and {jobs} for one",
+            if pool.threads == 1 {
+                "its thread is stuck".into()
+            } else {
+                format!("its {} threads are stuck", pool.threads)
+            }
+        )
     } else if all_blocked && let Some(lock) = held_by_a_task(scene) {
         format!("{} blocked, and the task that holds {lock} has no thread to run on", workers(runtime))
     } else {
         return None;
     };
+    let stuck = runtime.full_pool().filter(|_| !all_blocked).map_or(&runtime.stuck, |(pool, _)| &pool.stuck);
+    let says = [Some(says), stuck_in(scene, stuck)].into_iter().flatten().collect::<Vec<_>>().join("; ");
     let driver = match runtime.driver {
         Some(tid) => format!("the I/O driver is polled by {}", scene.name(tid)),
         None => "nobody polls the I/O driver".to_string(),
     };
     let mut because = vec![format!("{} of {} workers are blocked", runtime.blocked, runtime.workers), driver];
-    because.extend(scene.serving.iter().filter_map(|thread| Some(scene.edge(scene.wait_of(thread.tid)?))));
+    because.extend(stuck.iter().filter_map(|tid| Some(scene.edge(scene.wait_of(*tid)?))));
+    let others = scene.serving.iter().filter(|thread| !stuck.contains(&thread.tid));
+    because.extend(others.filter_map(|thread| Some(scene.edge(scene.wait_of(thread.tid)?))));
     Some(Ruling {
         outcome: Outcome::Starved,
         detector: "starvation",
@@ -47,6 +62,30 @@ fn workers(runtime: &RuntimeState) -> String {
     match runtime.workers {
         1 => "the runtime's only worker is".to_string(),
         n => format!("all {n} workers of the runtime are"),
+    }
+}
+
+/// What blocked threads are stuck in, by the place where they wait: "3 wait in app::ask (…) for …".
+fn stuck_in(scene: &Scene<'_>, tids: &[i32]) -> Option<String> {
+    let mut places: BTreeMap<&str, Vec<&crate::model::Edge>> = BTreeMap::new();
+    for edge in tids.iter().filter_map(|tid| scene.wait_of(*tid)) {
+        places.entry(edge.site.as_deref().unwrap_or_default()).or_default().push(edge);
+    }
+    let mut places: Vec<_> = places.into_values().collect();
+    places.sort_by_key(|edges| std::cmp::Reverse(edges.len()));
+    let says = places.iter().take(3).map(|edges| {
+        let first = edges[0];
+        match edges.len() {
+            1 => format!("{} waits for {}", scene.name(first.thread), scene.wanted(first)),
+            n => format!("{} and {} more wait for {}", scene.name(first.thread), n - 1, scene.wanted(first)),
+        }
+    });
+    let says = says.collect::<Vec<_>>().join("; ");
+    let more = places.iter().skip(3).map(Vec::len).sum::<usize>();
+    match (says.is_empty(), more) {
+        (true, _) => None,
+        (false, 0) => Some(says),
+        (false, n) => Some(format!("{says}; and {n} elsewhere")),
     }
 }
 

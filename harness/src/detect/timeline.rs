@@ -2,7 +2,7 @@
 
 use super::record::{Record, Request};
 use super::scene::Scene;
-use crate::model::{Outcome, Purpose, Relation, TimelineEntry, TimelineKind};
+use crate::model::{Mode, Outcome, Purpose, Relation, TimelineEntry, TimelineKind};
 
 /// The lane of the parent's commands and of the deadlines.
 const PARENT: &str = "parent";
@@ -108,7 +108,8 @@ fn threads(record: &Record<'_>, scene: &Scene<'_>) -> Vec<TimelineEntry> {
     let Some((first, last)) = record.explained_at() else { return Vec::new() };
     let to_us = first.map(|_| last);
     let first = first.unwrap_or(last);
-    let edges = scene.explained.edges.iter().map(|edge| {
+    let guessed = |edge: &&crate::model::Edge| edge.relation == Relation::Holds && edge.mode == Mode::Event;
+    let edges = scene.explained.edges.iter().filter(|edge| !guessed(edge)).map(|edge| {
         let (kind, verb) = match edge.relation {
             Relation::Holds => (TimelineKind::Holds, "holds"),
             Relation::Waits => (TimelineKind::Waits, "waits for"),

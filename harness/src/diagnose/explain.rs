@@ -6,8 +6,10 @@ use super::memory::Memory;
 use super::rules;
 use super::spin::{self, Spinning};
 use super::stacks::{self, Stack};
+use super::suspects::{self, Suspect};
 use super::syscalls;
 use super::unwind::{End, RSP};
+use super::versions;
 use super::waits::{self, Key, Wait};
 use super::walk::Walker;
 use super::{name, runtime};
@@ -61,12 +63,16 @@ pub(super) fn explain(
     for spin in &spinning {
         graph.spin(spin, &stacks, &layout);
     }
+    for suspect in suspects::find(&stacks, &waits, &held, &walker) {
+        graph.suspect(suspect, &waits[suspect.wait], &stacks, &still, &layout);
+    }
     let stuck = |thread: usize| {
         still.stands(&second.threads[thread]) || spinning.iter().any(|spin| spin.thread == thread && spin.unchanged)
     };
     let mut explained = graph.explained;
-    explained.runtime = runtime::state(&stacks, &waits, stuck);
-    explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained)).collect();
+    explained.runtime = runtime::state(&stacks, &waits, &memory, stuck);
+    let has_server = stacks.iter().any(Stack::is_nameless) && runtime::has_server(&layout);
+    explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained, has_server)).collect();
     for thread in &mut explained.threads {
         thread.serves_request = (thread.serves_request && !apart.contains(&thread.tid)) || judged.contains(&thread.tid);
     }
@@ -74,7 +80,8 @@ pub(super) fn explain(
     gaps.append(&mut count_gaps(&explained));
     gaps.append(&mut stack_gaps(&stacks));
     gaps.append(&mut name_gaps(&layout));
-    gaps.append(&mut version_gaps(&layout));
+    let pool = explained.runtime.as_ref().and_then(|runtime| runtime.pool.as_ref());
+    gaps.append(&mut versions::gaps(&layout, pool.is_some_and(|p| p.queued.is_none() && !p.stuck.is_empty())));
     if walker.budget.get() == 0 {
         let why = "the walks through the code used up their budget".to_owned();
         gaps.push(Gap { what: "holders of some locks".into(), why, uncovers: false });
@@ -205,6 +212,30 @@ impl Graph {
         }
     }
 
+    fn suspect(
+        &mut self,
+        suspect: Suspect,
+        wait: &Wait,
+        stacks: &[Stack<'_>],
+        still: &Still<'_>,
+        layout: &super::image::Layout,
+    ) {
+        let Some(resource) = self.ids.get(&wait.key).cloned() else { return };
+        let stack = &stacks[suspect.thread];
+        let frame = &stack.frames[suspect.frame];
+        self.explained.edges.push(Edge {
+            thread: stack.raw.tid,
+            resource,
+            relation: Relation::Holds,
+            mode: Mode::Event,
+            provenance: Provenance::Inferred { rule: suspect.rule.to_owned() },
+            count_agrees: None,
+            stable: still.stands(stack.raw),
+            site: Some(stacks::site(frame, frame.user(), layout)),
+            note: None,
+        });
+    }
+
     fn spin(&mut self, spin: &Spinning, stacks: &[Stack<'_>], layout: &super::image::Layout) {
         let stack = &stacks[spin.thread];
         let tid = stack.raw.tid;
@@ -235,12 +266,19 @@ impl Graph {
     }
 }
 
-fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::Layout, explained: &Explained) -> Thread {
+fn thread(
+    stack: &Stack<'_>,
+    first: Option<&Snapshot>,
+    layout: &super::image::Layout,
+    explained: &Explained,
+    has_server: bool,
+) -> Thread {
     let edges = &explained.edges;
     let raw = stack.raw;
     let before = first.and_then(|first| first.threads.iter().find(|thread| thread.tid == raw.tid));
     let of = |relation: Relation| edges.iter().filter(move |e| e.thread == raw.tid && e.relation == relation);
-    let mut holds: Vec<String> = of(Relation::Holds).map(|edge| edge.resource.clone()).collect();
+    let held = of(Relation::Holds).filter(|edge| edge.mode != Mode::Event);
+    let mut holds: Vec<String> = held.map(|edge| edge.resource.clone()).collect();
     holds.dedup();
     Thread {
         tid: raw.tid,
@@ -251,17 +289,17 @@ fn thread(stack: &Stack<'_>, first: Option<&Snapshot>, layout: &super::image::La
         cpu_ms: before.map_or(0, |before| raw.cpu_us.saturating_sub(before.cpu_us) / 1000),
         holds,
         waits_for: of(Relation::Waits).next().map(|e| WaitsFor { resource: e.resource.clone(), mode: e.mode }),
-        serves_request: stack.logical().any(rules::serves_request) || serves_nameless(stack, explained),
+        serves_request: stack.logical().any(rules::serves_request) || serves_nameless(stack, explained, has_server),
         stack: stacks::present(stack, layout),
         omitted_frames: 0,
     }
 }
 
-/// Where names are missing: a thread of the runtime that is at work, or whose code writes a page.
-fn serves_nameless(stack: &Stack<'_>, explained: &Explained) -> bool {
+/// Where names are missing: a thread of the runtime that is at work on a connection, or whose code writes a page.
+fn serves_nameless(stack: &Stack<'_>, explained: &Explained, has_server: bool) -> bool {
     let writes = stack.frames.iter().any(|frame| frame.hinted().any(rules::writes_page));
     let spins = explained.spins.iter().any(|spin| spin.tid == stack.raw.tid);
-    stack.is_nameless() && (writes || spins || runtime::is_at_work(stack))
+    stack.is_nameless() && (writes || spins || runtime::may_serve(stack, has_server))
 }
 
 /// What cannot be told in an executable without names.
@@ -271,33 +309,13 @@ fn name_gaps(layout: &super::image::Layout) -> Vec<Gap> {
     let gap = |module: &super::image::Mapped| {
         Gap {
         what: format!("the names of functions in `{}`, and which thread runs the request", module.name),
-        why: "its symbols were stripped: threads of the runtime that are at work are taken for the request's; build with \
-              `strip = false`, or debug = \"line-tables-only\", to see names"
+        why: "its symbols were stripped: threads of the runtime that are at work on a connection, or on a blocking job, are taken for \
+              the request's; build with `strip = false`, or debug = \"line-tables-only\", to see names"
             .to_owned(),
         uncovers: false,
     }
     };
     nameless.map(gap).into_iter().collect()
-}
-
-/// Versions of `parking_lot_core` whose table and lock words are read as described here: all with the same layout.
-const KNOWN_CORES: [&str; 2] = ["0.9.", "0.10."];
-
-/// Versions of crates whose locks are read that are not known here.
-fn version_gaps(layout: &super::image::Layout) -> Vec<Gap> {
-    let exe = layout.modules().iter().find(|module| module.exe);
-    let versions = exe.map(|module| module.image.locations.versions(&module.image, "parking_lot_core"));
-    let unknown = |version: &String| !KNOWN_CORES.iter().any(|known| version.starts_with(known));
-    let gap = |version: String| {
-        Gap {
-        what: format!("locks of parking_lot_core {version}"),
-        why: "this version is not known here: its table is believed as far as its keys hash into their buckets, and its lock \
-              words are read like those of 0.9 and 0.10"
-            .to_owned(),
-        uncovers: false,
-    }
-    };
-    versions.unwrap_or_default().into_iter().filter(unknown).map(gap).collect()
 }
 
 /// Locks whose word counts other holders than were found.

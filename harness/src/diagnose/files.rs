@@ -72,6 +72,10 @@ fn describe_socket(socket: OwnedFd) -> Option<String> {
     // Only its addresses are asked, which any internet socket has.
     let socket = TcpStream::from(socket);
     let peer = socket.peer_addr().ok();
+    if protocol == "TCP" && !listening && peer.is_none() {
+        // A connection that is being made: whose it is to be, only the tables tell.
+        return None;
+    }
     Some(words(protocol, socket.local_addr().ok()?, peer, listening))
 }
 

@@ -50,6 +50,8 @@ mod ops;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod parking;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod pool;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod proc;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod rules;
@@ -64,11 +66,15 @@ mod stacks;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod stop;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod suspects;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod symbolize;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod syscalls;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod unwind;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod versions;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod waits;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]

@@ -144,7 +144,7 @@ fn vector(function: &Logical) -> &'static str {
 }
 
 /// The `static` that a lock lies in.
-fn variable(address: u64, layout: &Layout) -> Option<String> {
+pub(super) fn variable(address: u64, layout: &Layout) -> Option<String> {
     layout.modules().iter().filter(|module| !module.system).find_map(|module| {
         let (_, name) = module.image.symbol(address.checked_sub(module.bias)?, false)?;
         Some(format!("static `{}`", demangle(name)))
@@ -217,6 +217,22 @@ fn taken_in(frame: &Named, waits: bool, layout: &Layout) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn vectors_by_the_builder_that_a_build_tells() {
+        let of = |generic: &str| vector(&Logical { generic: Some(generic.to_owned()), ..Logical::default() });
+        for (builder, name) in [
+            ("counter::CounterVecBuilder<prometheus::atomic64::AtomicF64>", "CounterVec"),
+            ("counter::CounterVecBuilder<prometheus::atomic64::AtomicU64>", "IntCounterVec"),
+            ("gauge::GaugeVecBuilder<prometheus::atomic64::AtomicF64>", "GaugeVec"),
+            ("gauge::GaugeVecBuilder<prometheus::atomic64::AtomicI64>", "IntGaugeVec"),
+            ("histogram::HistogramVecBuilder", "HistogramVec"),
+        ] {
+            assert_eq!(of(&format!("get_or_create_metric<prometheus::{builder}>")), name);
+        }
+        assert_eq!(of("get_or_create_metric<app::Blocking>"), "metric vector");
+        assert_eq!(vector(&Logical::default()), "metric vector", "a build without type information");
+    }
 
     #[test]
     fn types_without_their_paths() {

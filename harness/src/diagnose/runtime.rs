@@ -1,5 +1,7 @@
 //! Recognises tokio's threads: workers, those that are stuck, and the one that polls for I/O.
 
+use super::memory::Memory;
+use super::pool;
 use super::rules::{self, Pattern};
 use super::stacks::Stack;
 use super::syscalls;
@@ -46,12 +48,15 @@ const IDLE_FILES: [&str; 7] = [
 const WORKER_FILES: [&str; 2] =
     ["/src/runtime/scheduler/multi_thread/worker.rs", "/src/runtime/scheduler/current_thread/mod.rs"];
 const POOL_FILE: &str = "/src/runtime/blocking/pool.rs";
+/// Servers: what runs a request in an executable without names contains code of one of them.
+const SERVERS: [&str; 10] =
+    ["hyper-", "axum-", "actix-http-", "actix-web-", "warp-", "h2-", "tonic-", "rocket-", "poem-", "salvo_core-"];
 const DRIVER: &[Pattern] = &[
     Pattern { path: "tokio::runtime::io::driver::Driver::turn", file: "src/runtime/io/driver.rs", name: "turn" },
     Pattern { path: "tokio::runtime::driver::", file: "src/runtime/driver.rs", name: "" },
 ];
 
-fn shows(stack: &Stack<'_>, patterns: &[Pattern]) -> bool {
+pub(super) fn shows(stack: &Stack<'_>, patterns: &[Pattern]) -> bool {
     stack.logical().any(|frame| {
         rules::any(patterns, frame) && (frame.function.contains("tokio::") || rules::crate_of(frame) == "tokio")
     })
@@ -62,9 +67,14 @@ fn hints(frame: &super::stacks::Named, files: &[&str]) -> bool {
     frame.hinted().any(|hint| hint.starts_with("tokio-") && files.iter().any(|file| hint.ends_with(file)))
 }
 
+/// Whether a function without a name contains code of the blocking pool.
+pub(super) fn is_pool_code(frame: &super::stacks::Named) -> bool {
+    hints(frame, &[POOL_FILE])
+}
+
 /// Whether the thread waits for work: by its frames, or, without names, because the innermost function of which anything is
 /// known is the runtime's own loop.
-fn is_parked(stack: &Stack<'_>) -> bool {
+pub(super) fn is_parked(stack: &Stack<'_>) -> bool {
     shows(stack, PARKED)
         || (stack.raw.syscall.is_some()
             && stack.innermost_hint().is_some_and(|frame| hints(frame, &IDLE_FILES) || is_mio(frame)))
@@ -74,36 +84,60 @@ fn is_mio(frame: &super::stacks::Named) -> bool {
     frame.hinted().any(|hint| hint.starts_with("mio-"))
 }
 
-/// In an executable without names: whether a thread of the runtime is at work, and not waiting for it. What it works on
-/// cannot be told; a request is the first guess.
-pub(super) fn is_at_work(stack: &Stack<'_>) -> bool {
+/// In an executable without names: whether a thread of the runtime is at work on what may be a request. A worker polls a
+/// request inside a connection, so that code of a server stands around it, if the executable has a server that is known;
+/// of jobs on the blocking pool, and without such a server, it cannot be told, and a request is the first guess.
+pub(super) fn may_serve(stack: &Stack<'_>, has_server: bool) -> bool {
     if !stack.is_nameless() || is_parked(stack) {
         return false;
     }
     let polls = stack.raw.syscall.is_some_and(|(number, _)| syscalls::is_epoll(number));
-    let of_runtime = |frame| hints(frame, &WORKER_FILES) || hints(frame, &[POOL_FILE]);
-    !polls && (stack.frames.iter().any(of_runtime) || stack.raw.name.starts_with("tokio-r"))
+    let shows = |what: &dyn Fn(&super::stacks::Named) -> bool| stack.frames.iter().any(what);
+    let is_worker = shows(&|frame| hints(frame, &WORKER_FILES));
+    let serves = shows(&|frame| frame.hinted().any(is_server));
+    let at_work = is_worker || shows(&is_pool_code) || stack.raw.name.starts_with("tokio-r");
+    !polls && at_work && (serves || !is_worker || !has_server)
+}
+
+fn is_server(file: &str) -> bool {
+    SERVERS.iter().any(|server| file.starts_with(server))
+}
+
+/// Whether the executable contains a server that is known here.
+pub(super) fn has_server(layout: &super::image::Layout) -> bool {
+    let exe = layout.modules().iter().find(|module| module.exe);
+    exe.is_some_and(|exe| {
+        SERVERS.iter().any(|server| !exe.image.locations.versions(&exe.image, server.trim_end_matches('-')).is_empty())
+    })
 }
 
 /// The state of the runtime, if there is one. `stuck` tells of a thread whether it has not moved between the samples.
-pub(super) fn state(stacks: &[Stack<'_>], waits: &[Wait], stuck: impl Fn(usize) -> bool) -> Option<RuntimeState> {
+pub(super) fn state(
+    stacks: &[Stack<'_>],
+    waits: &[Wait],
+    memory: &Memory<'_>,
+    stuck: impl Fn(usize) -> bool,
+) -> Option<RuntimeState> {
     let workers: Vec<usize> = (0..stacks.len()).filter(|n| is_worker(&stacks[*n])).collect();
     if workers.is_empty() {
         return None;
     }
     let polling = |stack: &Stack<'_>| stack.raw.syscall.is_some_and(|(number, _)| syscalls::is_epoll(number));
-    let blocked = workers.iter().filter(|worker| {
-        let stack = &stacks[**worker];
-        let waiting = waits.iter().any(|wait| wait.thread == **worker);
+    let blocked = workers.iter().copied().filter(|worker| {
+        let stack = &stacks[*worker];
+        let waiting = waits.iter().any(|wait| wait.thread == *worker);
         let idle = is_parked(stack) || (stack.is_nameless() && polling(stack));
-        !idle && stuck(**worker) && (waiting || stack.raw.syscall.is_none())
+        !idle && stuck(*worker) && (waiting || stack.raw.syscall.is_none())
     });
+    let blocked: Vec<i32> = blocked.map(|worker| stacks[worker].raw.tid).collect();
     let polls = |stack: &&Stack<'_>| polling(stack) && is_tokio(stack);
     let driver = stacks.iter().find(polls).or_else(|| stacks.iter().find(|stack| shows(stack, DRIVER)));
     Some(RuntimeState {
         workers: u32::try_from(workers.len()).unwrap_or(u32::MAX),
-        blocked: u32::try_from(blocked.count()).unwrap_or(u32::MAX),
+        blocked: u32::try_from(blocked.len()).unwrap_or(u32::MAX),
         driver: driver.map(|stack| stack.raw.tid),
+        stuck: blocked,
+        pool: pool::state(stacks, &workers, memory, stuck),
     })
 }
 

@@ -169,10 +169,9 @@ fn lock_words(pid: i32, threads: &[RawThread], parked: &[ParkedThread]) -> BTree
     addresses.into_iter().filter_map(|address| Some((address, read_word(pid, address)?))).collect()
 }
 
-/// What the file descriptors are that blocked threads wait for.
 /// The descriptors on which threads are blocked.
 fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
-    threads.iter().filter_map(|thread| syscalls::descriptor(thread.syscall?)).take(MAX_FILES).collect()
+    threads.iter().filter_map(syscalls::descriptor).take(MAX_FILES).collect()
 }
 
 impl History {

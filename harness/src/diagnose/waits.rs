@@ -2,6 +2,7 @@
 
 use super::image::Layout;
 use super::memory::Memory;
+use super::name;
 use super::rules::{self, Pattern};
 use super::stacks::{self, Stack};
 use super::syscalls;
@@ -278,15 +279,10 @@ impl Finder<'_> {
             EVENTS.iter().find(|(pattern, _)| hint.hinted().any(|file| rules::hints(&[*pattern], file)))
         });
         let (kind, what) = rule.map_or((ResourceKind::Unknown, "a futex"), |(_, what)| (ResourceKind::Channel, *what));
+        let of = name::variable(address, self.layout).map_or_else(String::new, |name| format!(" of {name}"));
+        let what = format!("{what}{of}");
         let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
-        self.named(
-            thread,
-            stack,
-            Key::Event(address),
-            kind,
-            what.to_owned(),
-            Provenance::Inferred { rule: rule.into() },
-        )
+        self.named(thread, stack, Key::Event(address), kind, what, Provenance::Inferred { rule: rule.into() })
     }
 
     /// Any other blocking call.
@@ -294,17 +290,18 @@ impl Finder<'_> {
         let (number, _) = call;
         let tid = stack.raw.tid;
         let (mut kind, doing) = syscalls::waits_for(number);
-        let fd = syscalls::descriptor(call);
+        let fd = syscalls::descriptor(stack.raw);
         let mut what = match fd {
             Some(fd) => match self.snapshot.files.get(&fd) {
                 Some(file) => format!("{doing} {file}"),
                 None => format!("{doing} file descriptor {fd}"),
             },
+            None if doing.ends_with(" of") => format!("{doing} files"),
             None => doing.to_owned(),
         };
         let sleeping = number == syscalls::RESTART && inside(stack, "nanosleep");
         if sleeping || syscalls::is_plain_sleep(call) {
-            (kind, what) = (ResourceKind::Sleep, "sleep".to_owned());
+            (kind, what) = (ResourceKind::Sleep, "the end of a sleep".to_owned());
         } else if number == syscalls::RESTART && inside(stack, "poll") {
             (kind, what) = (ResourceKind::Io, "poll of files".to_owned());
         }

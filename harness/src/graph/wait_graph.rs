@@ -184,7 +184,8 @@ impl<'a> WaitGraph<'a> {
     /// samples; a blocker itself only if it waits on one.
     pub fn waiting_on(&self, blockers: &BTreeSet<i32>) -> BTreeSet<i32> {
         let mut waiters: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
-        for step in self.steps.iter().filter(|step| step.wait.stable && step.block.is_some_and(|edge| edge.stable)) {
+        let known = |edge: &Edge| edge.stable && !matches!(edge.provenance, Provenance::Inferred { .. });
+        for step in self.steps.iter().filter(|step| step.wait.stable && step.block.is_some_and(known)) {
             waiters.entry(step.blocker).or_default().push(step.waiter);
         }
         let mut found = BTreeSet::new();
@@ -383,7 +384,11 @@ fn supposed<'a>(explained: &'a Explained, steps: &[Step<'a>]) -> Vec<Cycle<'a>> 
             }
             _ => continue,
         };
-        for replier in repliers {
+        // Who was seen to have to do with it is in the graph already.
+        let seen = |replier: &i32| {
+            steps.iter().any(|step| step.waiter == wait.thread && step.blocker == *replier && step.block.is_some())
+        };
+        for replier in repliers.into_iter().filter(|replier| !seen(replier)) {
             let Some(path) = shortest(steps, replier, |_| true, |at| at == wait.thread) else { continue };
             if path.is_empty() {
                 continue;

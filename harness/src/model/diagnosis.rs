@@ -364,7 +364,7 @@ pub struct ThreadRef {
 }
 
 /// An async runtime, as far as it can be seen from outside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RuntimeState {
     /// Worker threads.
@@ -373,6 +373,34 @@ pub struct RuntimeState {
     pub blocked: u32,
     /// The tid that polls the I/O driver; `None`: nobody does, so every route hangs.
     pub driver: Option<i32>,
+    /// The workers that are stuck.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stuck: Vec<i32>,
+    /// Its blocking pool, if that has threads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<PoolState>,
+}
+
+/// The threads on which a runtime runs blocking jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct PoolState {
+    /// Threads, the workers not counted.
+    pub threads: u32,
+    /// Those of them that are stuck in a job.
+    pub stuck: Vec<i32>,
+    /// Jobs that wait for a thread, although the pool has all that it may have; `None` where that could not be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u64>,
+}
+
+impl RuntimeState {
+    /// The pool, if it has no thread left for the jobs that wait.
+    pub fn full_pool(&self) -> Option<(&PoolState, u64)> {
+        let pool = self.pool.as_ref()?;
+        let queued = pool.queued.filter(|queued| *queued > 0)?;
+        (pool.threads > 0 && pool.stuck.len() >= pool.threads as usize).then_some((pool, queued))
+    }
 }
 
 /// Something that could not be seen.

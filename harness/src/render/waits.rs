@@ -234,6 +234,11 @@ pub(super) fn fold(stack: &[StackFrame]) -> Vec<Piece<'_>> {
     pieces
 }
 
+/// Every frame of `stack`.
+pub(super) fn unfolded(stack: &[StackFrame]) -> Vec<Piece<'_>> {
+    stack.iter().enumerate().map(|(at, frame)| Piece::Frame(at, frame)).collect()
+}
+
 /// `function` and `file:line` of a frame; what has no symbol keeps its module and address.
 pub(super) fn frame(frame: &StackFrame) -> (String, String) {
     let function = if frame.function.is_empty() {
@@ -283,6 +288,8 @@ pub(super) fn tellers(diagnosis: &Diagnosis) -> Vec<(&Thread, Vec<String>)> {
     groups(diagnosis)
         .iter()
         .map(|group| group.threads[0])
+        // Whoever stands in nothing but the runtime's own frames waits for work.
+        .filter(|thread| thread.stack.is_empty() || thread.stack.iter().any(|frame| !frame.runtime))
         .map(|thread| (thread, notes(diagnosis, thread).into_iter().map(|(_, note)| note).collect::<Vec<_>>()))
         .filter(|(_, notes)| !notes.is_empty())
         .take(6)
@@ -308,14 +315,16 @@ pub(super) fn doing(thread: &Thread) -> String {
 }
 
 /// `proven`, and what that means.
-pub(super) fn confidence(confidence: Confidence) -> (&'static str, &'static str) {
-    match confidence {
-        Confidence::Suspected => ("suspected", "not proven: at least one edge is a guess"),
-        Confidence::Inferred => (
+pub(super) fn confidence(diagnosis: &Diagnosis) -> (&'static str, &'static str) {
+    match (diagnosis.confidence, diagnosis.outcome) {
+        (Confidence::Suspected, Some(Outcome::Deadlocked)) => ("suspected", "not proven: at least one edge is a guess"),
+        (Confidence::Suspected, _) => ("suspected", "not proven: a part of it was not seen, or is a guess"),
+        (Confidence::Inferred, Some(Outcome::Deadlocked)) => (
             "inferred",
             "at least one edge was found by walking the code; the counts agree, and nothing changed between two samples",
         ),
-        Confidence::Proven => ("proven", "every edge was traced or read"),
+        (Confidence::Inferred, _) => ("inferred", "concluded from stacks, system calls and counts in two samples"),
+        (Confidence::Proven, _) => ("proven", "every edge was traced or read"),
     }
 }
 
@@ -348,5 +357,16 @@ pub(super) fn runtime(diagnosis: &Diagnosis) -> Option<String> {
         None => "nobody polls its I/O driver, so other routes hang as well".to_string(),
     };
     let (blocked, workers) = (runtime.blocked, runtime.workers);
-    Some(format!("{blocked} of {} stuck in application code; {driver}", text::count(workers as usize, "worker")))
+    let pool = match runtime.full_pool() {
+        Some((pool, jobs)) => format!(
+            "; its blocking pool is full: {}, all stuck, and {} waiting",
+            text::count(pool.threads as usize, "thread"),
+            text::count(usize::try_from(jobs).unwrap_or(usize::MAX), "job")
+        ),
+        None => match runtime.pool.as_ref().map_or(0, |pool| pool.stuck.len()) {
+            0 => String::new(),
+            n => format!("; {} of its blocking pool stuck in a job", text::count(n, "thread")),
+        },
+    };
+    Some(format!("{blocked} of {} stuck in application code; {driver}{pool}", text::count(workers as usize, "worker")))
 }

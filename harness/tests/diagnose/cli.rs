@@ -80,6 +80,11 @@ fn a_hung_service_is_found_by_its_url_and_explained() {
         assert!(report.contains(part), "{part}:\n{report}");
     }
     assert!(!report.contains('\u{1b}'), "no colour where stdout is no terminal");
+    // The runtime's frames are folded, and shown to whoever asks.
+    assert!(report.contains("runtime frames"), "{report}");
+    let full = text(&diagnose(&[&["--url", &url, "--full"][..], &HANGS].concat()).stdout);
+    assert!(!full.contains("runtime frames") && full.contains("tokio::runtime::"), "{full}");
+    assert!(full.lines().count() > report.lines().count());
 }
 
 #[test]

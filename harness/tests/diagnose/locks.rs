@@ -251,3 +251,148 @@ fn a_leaked_guard_is_a_gap_and_no_holder() {
     let gap = explained.gaps.iter().find(|gap| gap.what.contains("(lock-1)")).expect("no gap");
     assert!(gap.uncovers && gap.why.contains("1 holder"), "{gap:?}");
 }
+
+/// AB-BA over the registry: the request wants `lock` in one mode, `session-open` has it in another and registers.
+fn expect_cross(case: &str, lock: &str, wanted: &str, held: &str) {
+    expect(
+        case,
+        &[
+            &format!("request holds {REGISTRY} READ"),
+            &format!("request waits for {lock} {wanted}"),
+            &format!("session-open holds {lock} {held}"),
+            &format!("session-open is queued for {REGISTRY} WRITE"),
+            &format!("session-open waits for {REGISTRY} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn statics_of_both_kinds() {
+    const MUTEX: &str = "std::sync::Mutex static `diagnose::service::locks::COUNTS`";
+    const TABLE: &str = "parking_lot::RwLock static `diagnose::service::locks::TABLE`";
+    expect_cross("static-mutex", MUTEX, "LOCK", "LOCK");
+    expect_cross("static-rwlock", TABLE, "READ", "WRITE");
+}
+
+#[test]
+fn a_guard_in_a_struct_and_a_guard_in_a_temporary() {
+    for case in ["guard-in-struct", "guard-in-temporary"] {
+        expect_cross(case, "std::sync::Mutex Mutex<Inventory>", "LOCK", "LOCK");
+    }
+}
+
+const TABLE: &str = "std::sync::RwLock RwLock<Inventory>";
+
+/// One thread reads, then writes.
+fn expect_reentry(case: &str, who: &str) {
+    expect(
+        case,
+        &[
+            &format!("{who} holds {TABLE} READ"),
+            &format!("{who} is queued for {TABLE} WRITE"),
+            &format!("{who} waits for {TABLE} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn a_std_rwlock_read_then_written_by_one_thread() {
+    expect_reentry("std-read-then-write", "request");
+}
+
+#[test]
+fn a_read_guard_of_a_handler_over_gather() {
+    expect_reentry("handler-guard-over-gather", "request");
+}
+
+#[test]
+fn a_std_rwlock_read_twice_with_a_writer_in_between() {
+    expect(
+        "std-recursive-read",
+        &[
+            &format!("request holds {TABLE} READ"),
+            &format!("request waits for {TABLE} READ"),
+            &format!("writer is queued for {TABLE} WRITE"),
+            &format!("writer waits for {TABLE} WRITE"),
+        ],
+    );
+}
+
+#[test]
+fn a_parking_lot_mutex_locked_twice_by_one_function() {
+    let mutex = app!("Mutex<Inventory>");
+    expect(
+        "parking-lot-mutex-twice",
+        &[
+            &format!("request holds parking_lot::Mutex {mutex} LOCK"),
+            &format!("request waits for parking_lot::Mutex {mutex} LOCK"),
+        ],
+    );
+}
+
+#[test]
+fn a_mutex_locked_twice_by_a_handler() {
+    expect(
+        "handler-mutex-twice",
+        &[
+            "tokio-rt-worker holds std::sync::Mutex Mutex<Inventory> LOCK",
+            "tokio-rt-worker waits for std::sync::Mutex Mutex<Inventory> LOCK",
+        ],
+    );
+}
+
+#[test]
+fn a_cycle_over_locks_of_two_crates() {
+    expect(
+        "mixed-kinds",
+        &[
+            "reader holds std::sync::RwLock RwLock<u64> READ",
+            &format!("reader waits for parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+            &format!("request holds parking_lot::Mutex {} LOCK", app!("Mutex<Inventory>")),
+            "request is queued for std::sync::RwLock RwLock<u64> WRITE",
+            "request waits for std::sync::RwLock RwLock<u64> WRITE",
+        ],
+    );
+}
+
+#[test]
+fn two_registries_are_told_apart() {
+    const OTHER: &str = "parking_lot::RwLock prometheus Registry #2";
+    let target = Target::start("two-registries");
+    let verbs = ["holds", "is queued for", "waits for"];
+    let modes = ["READ", "WRITE", "WRITE"];
+    let mut edges: Vec<String> = verbs
+        .iter()
+        .zip(modes)
+        .flat_map(|(verb, mode)| [REGISTRY, OTHER].map(|lock| format!("request {verb} {lock} {mode}")))
+        .collect();
+    edges.sort();
+    let (_, _, explained) = target.explained(|explained| lock_edges(explained) == edges);
+    assert_eq!(lock_edges(&explained), edges);
+    let graph = gatherlock::graph::WaitGraph::new(&explained);
+    assert_eq!((graph.cycles().len(), graph.self_waits().len()), (1, 0));
+}
+
+#[test]
+fn the_collect_lock_behind_a_spinning_collector_has_the_histograms_name() {
+    let target = Target::start("frozen-observer");
+    let spins = |explained: &Explained| explained.spins.iter().any(|spin| spin.unchanged);
+    target.explained(spins);
+    target.scrape_again();
+    let named = |explained: &Explained| {
+        explained.resources.iter().any(|r| r.name == "collect lock of Histogram `lat`" && r.holders.is_some())
+    };
+    let (_, _, explained) = target.explained(|explained| named(explained) && spins(explained));
+    let edges = lock_edges(&explained);
+    let has = |edge: &str| edges.iter().any(|line| line == edge);
+    assert!(has("request holds std::sync::Mutex collect lock of Histogram `lat` LOCK"), "{edges:#?}");
+    assert!(has("request waits for std::sync::Mutex collect lock of Histogram `lat` LOCK"), "{edges:#?}");
+}
+
+#[test]
+fn a_lock_held_by_a_suspended_task_has_no_holder() {
+    let (_target, _, _, explained) =
+        expect("guard-in-suspended-task", &["request waits for std::sync::Mutex Mutex<Inventory> LOCK"]);
+    let gap = explained.gaps.iter().find(|gap| gap.what.contains("(lock-1)")).expect("no gap");
+    assert!(gap.why.contains("a leaked guard, or one in a suspended task, which is not visible"), "{gap:?}");
+}

@@ -8,6 +8,8 @@ mod events;
 #[cfg(feature = "cli")]
 mod gate;
 #[cfg(feature = "cli")]
+mod hangs;
+#[cfg(feature = "cli")]
 mod killed;
 mod locks;
 #[cfg(feature = "cli")]

@@ -2,6 +2,7 @@
 
 use gatherlock::diagnose::Engine;
 use gatherlock::model::{Explained, Snapshot};
+use std::cell::RefCell;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
@@ -19,7 +20,8 @@ pub(crate) static ENGINE: LazyLock<Engine> = LazyLock::new(Engine::new);
 pub(crate) struct Target {
     pub(crate) child: Child,
     pub(crate) out: BufReader<ChildStdout>,
-    scrape: Option<TcpStream>,
+    scrapes: RefCell<Vec<TcpStream>>,
+    port: String,
 }
 
 impl Target {
@@ -41,17 +43,22 @@ impl Target {
         }
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
-        Target { child, out, scrape: None }
+        Target { child, out, scrapes: RefCell::default(), port: String::new() }
     }
 
     /// Starts a service and scrapes it once.
     pub(crate) fn start(case: &str) -> Target {
         let mut target = Target::spawn(case);
-        let port = target.line("port ");
-        let mut scrape = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-        scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        target.scrape = Some(scrape);
+        target.port = target.line("port ");
+        target.scrape_again();
         target
+    }
+
+    /// Sends a scrape whose answer nobody reads.
+    pub(crate) fn scrape_again(&self) {
+        let mut scrape = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
+        scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        self.scrapes.borrow_mut().push(scrape);
     }
 
     /// Starts a service that nobody has scraped yet; and its URL.

@@ -104,7 +104,7 @@ fn base(outcome: Outcome, confidence: Confidence, summary: &str) -> Diagnosis {
         threads: vec![],
         resources: vec![],
         samples: 2,
-        runtime: Some(RuntimeState { workers: 4, blocked: 1, driver: Some(25_162) }),
+        runtime: Some(RuntimeState { workers: 4, blocked: 1, driver: Some(25_162), ..RuntimeState::default() }),
         blocked_behind: vec![],
         edges: vec![],
         cycle: vec![],

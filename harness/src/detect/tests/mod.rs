@@ -220,7 +220,7 @@ impl Process {
     }
 
     pub(super) fn runtime(mut self, workers: u32, blocked: u32, driver: Option<i32>) -> Process {
-        self.0.runtime = Some(RuntimeState { workers, blocked, driver });
+        self.0.runtime = Some(RuntimeState { workers, blocked, driver, ..RuntimeState::default() });
         self
     }
 

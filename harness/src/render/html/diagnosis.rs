@@ -12,7 +12,7 @@ const FRAMES: usize = 96;
 
 /// The whole diagnosis.
 pub(super) fn draw(diagnosis: &Diagnosis) -> Markup {
-    let (word, means) = waits::confidence(diagnosis.confidence);
+    let (word, means) = waits::confidence(diagnosis);
     html! {
         section class="diagnosis" {
             h4 { (waits::headline(diagnosis)) " " span class={ "confidence " (word) } title=(means) { (word) ", " (text::count(diagnosis.samples as usize, "sample")) } }

@@ -85,7 +85,7 @@ fn evidence(pen: &mut Pen, diagnosis: &Diagnosis) {
 fn head(pen: &mut Pen, diagnosis: &Diagnosis) {
     let style = if diagnosis.outcome.is_none_or(|o| o == Outcome::Served) { Style::Green } else { Style::Red };
     pen.put(style, &waits::headline(diagnosis));
-    let (word, means) = waits::confidence(diagnosis.confidence);
+    let (word, means) = waits::confidence(diagnosis);
     let samples = text::count(diagnosis.samples as usize, "sample");
     // How sure it is matters where the process was looked into.
     let claims = diagnosis.samples > 0 && !diagnosis.threads.is_empty();
@@ -233,7 +233,7 @@ fn stacks(pen: &mut Pen, diagnosis: &Diagnosis) {
     for group in &groups {
         let first = group.threads[0];
         others += usize::from(!group.matters);
-        if shown == STACKS || (!group.matters && others > OTHERS) {
+        if !pen.full && (shown == STACKS || (!group.matters && others > OTHERS)) {
             left_out += group.threads.len();
             continue;
         }
@@ -249,7 +249,8 @@ fn stacks(pen: &mut Pen, diagnosis: &Diagnosis) {
             pen.put(Style::Cyan, "       - ");
             pen.flow(Style::Cyan, note, 9, 3);
         }
-        for piece in waits::fold(&first.stack).into_iter().take(64) {
+        let pieces = if pen.full { waits::unfolded(&first.stack) } else { waits::fold(&first.stack) };
+        for piece in pieces.into_iter().take(if pen.full { usize::MAX } else { 64 }) {
             let at = match piece {
                 Piece::Runtime(_, frames) => {
                     pen.put(Style::Dim, &format!("       … {}", text::count(frames.len(), "runtime frame")));

@@ -29,6 +29,18 @@ impl Default for TerminalOptions {
     }
 }
 
+/// A report of `diagnose` with all stacks, and in them the runtime's frames, too.
+pub fn unfolded(report: &Report, options: &TerminalOptions) -> String {
+    let Some(found) = report.diagnosis.as_ref().filter(|_| report.cases.is_empty()) else {
+        return render(report, options);
+    };
+    let mut pen = Pen::new(options);
+    pen.full = true;
+    diagnosis::draw(&mut pen, found);
+    problems(&mut pen, report);
+    pen.finish()
+}
+
 /// The whole report. Ends with the summary, and after it, if anything is not held, with the command that replays it.
 pub fn render(report: &Report, options: &TerminalOptions) -> String {
     let mut pen = Pen::new(options);

@@ -47,12 +47,20 @@ pub(super) struct Pen {
     unicode: bool,
     /// Columns of the terminal.
     pub(super) width: usize,
+    /// Whether stacks are shown to their last frame, and all of them.
+    pub(super) full: bool,
 }
 
 impl Pen {
     /// An empty page.
     pub(super) fn new(options: &TerminalOptions) -> Pen {
-        Pen { out: String::new(), color: options.color, unicode: options.unicode, width: options.width.max(40) }
+        Pen {
+            out: String::new(),
+            color: options.color,
+            unicode: options.unicode,
+            width: options.width.max(40),
+            full: false,
+        }
     }
 
     /// The page.
