@@ -117,7 +117,15 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
                     (format!("{name} waits for {wants}, {who}"), Some(holder_gap(scene, last, &edge.resource)))
                 }
                 ResourceKind::Unknown => (
-                    format!("{name} waits for something that was not recognised{}", suspects(scene, edge)),
+                    match wants.starts_with("a futex") {
+                        // Every lock known here was looked for, and this is none of them.
+                        true => format!(
+                            "{name} waits on a futex that is no lock known here: a channel, a condition variable or the \
+                             like{}",
+                            suspects(scene, edge)
+                        ),
+                        false => format!("{name} waits for something that was not recognised"),
+                    },
                     Some(format!("what {name} waits for could not be identified")),
                 ),
                 _ if !edge.stable => (

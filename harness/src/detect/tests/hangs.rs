@@ -413,8 +413,11 @@ fn no_thread_at_all_is_a_suspended_task() {
 
 #[test]
 fn what_was_not_seen_leaves_the_case_open() {
-    let unknown = hung(waits_for(ResourceKind::Unknown, ""));
-    assert_eq!((unknown.outcome, unknown.covered), (Outcome::Stalled, false));
+    for (name, says) in [("", "not recognised"), ("a futex", "no lock known here: a channel")] {
+        let unknown = hung(waits_for(ResourceKind::Unknown, name));
+        assert_eq!((unknown.outcome, unknown.covered), (Outcome::Stalled, false));
+        assert!(summary(&unknown).contains(says), "{}", summary(&unknown));
+    }
     let nowhere = hung(Process::new().thread(1, "w", true));
     assert_eq!((nowhere.outcome, nowhere.covered), (Outcome::Stalled, false), "asleep, and no edge says why");
     let lock = hung(waits_for(ResourceKind::StdMutex, "Mutex<State>"));
