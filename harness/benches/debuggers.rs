@@ -4,14 +4,14 @@
 //! This executable is the target, too. `cargo xtask bench diagnose` runs it once without debug information and once with
 //! line tables. A debugger that is not installed is left out, and that is said.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 #[path = "../tests/diagnose/service.rs"]
 mod service;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 #[path = "../tests/diagnose/signals.rs"]
 mod signals;
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod linux {
     use gatherlock::diagnose::Engine;
     use std::io::{BufRead, BufReader, Write};
@@ -240,7 +240,7 @@ mod linux {
     }
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 fn main() -> std::process::ExitCode {
     if let Ok(case) = std::env::var(linux::CASE) {
         service::run(&case);
@@ -248,7 +248,7 @@ fn main() -> std::process::ExitCode {
     if linux::run() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(live))]
 fn main() {
     println!("SKIPPED: the live engine needs Linux on x86_64");
 }

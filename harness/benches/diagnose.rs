@@ -1,12 +1,12 @@
 //! What a diagnosis costs: how long the target stands still, how long a sample takes, how long an explanation takes.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 #[path = "../tests/diagnose/service.rs"]
 mod service;
 #[path = "../tests/diagnose/signals.rs"]
 mod signals;
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod linux {
     use criterion::Criterion;
     use gatherlock::diagnose::Engine;
@@ -68,7 +68,7 @@ mod linux {
     }
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 fn main() {
     if let Ok(case) = std::env::var(linux::CASE) {
         service::run(&case);
@@ -76,5 +76,5 @@ fn main() {
     linux::run();
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(live))]
 fn main() {}

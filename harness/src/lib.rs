@@ -9,7 +9,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod detect;
 pub mod diagnose;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(test, live))]
 mod fuzz;
 pub mod gate;
 pub mod graph;

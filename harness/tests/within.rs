@@ -1,5 +1,5 @@
 //! `within` in a plain libtest binary, which has no hook of its own and no `main` to change.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![cfg(live)]
 
 use parking_lot::RwLock;
 use prometheus::core::{Collector, Desc};

@@ -6,6 +6,7 @@ mod ci;
 mod fuzz;
 mod matrix;
 mod model;
+mod portable;
 mod prometheus;
 mod schema;
 mod tidy;
@@ -29,6 +30,7 @@ cargo xtask VERB [ARGS]
   bench [NAME]        run the benchmarks; `bench guard` leaves what a scrape costs for the next report, `bench diagnose` holds
                       the live engine against gdb and eu-stack
   fuzz                feed damaged input to what reads a target (--seconds N, --seed S)
+  portable            test and compile what is left on other platforms
   schema              write reports/schema/ from the types
 
 `cargo xtask VERB --help` shows the arguments of repro, list, model, diagnose, gate, report and diagnose-matrix.
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "ci" => ci::run(),
         "bench" => bench::run(&rest),
         "fuzz" => fuzz::run(&rest),
+        "portable" => portable::run(),
         "prometheus" => prometheus::run(),
         "schema" => schema::run(),
         "" | "help" | "--help" | "-h" => {

@@ -1,14 +1,13 @@
 //! A gate: a named point in the code at which a thread waits until another thread, or the parent, lets it go on.
 //!
-//! It is made of two `eventfd`s and `poll`, never of a futex. So it is no lock, a live engine never takes it for one, and
+//! It is made of two `eventfd`s (pipes where there are none) and `poll`, never of a futex. So it is no lock, a live engine never takes it for one, and
 //! a thread that stands at a gate cannot be mistaken for a thread that is parked on a lock.
 
 use super::Journal;
+use super::platform::Event;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Lets everybody through because nobody has closed it yet.
@@ -27,8 +26,8 @@ pub struct Gate {
     name: &'static str,
     journal: Option<Journal>,
     state: AtomicU8,
-    arrived: EventFd,
-    opened: EventFd,
+    arrived: Event,
+    opened: Event,
 }
 
 impl Gate {
@@ -45,8 +44,7 @@ impl Gate {
     /// # Errors
     /// If the process is out of file descriptors.
     pub fn silent(name: &'static str) -> io::Result<Gate> {
-        let event = || EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-        Ok(Gate { name, journal: None, state: AtomicU8::new(NEW), arrived: event()?, opened: event()? })
+        Ok(Gate { name, journal: None, state: AtomicU8::new(NEW), arrived: Event::new()?, opened: Event::new()? })
     }
 
     /// Its name: the point where it stands, as reports show it.
@@ -67,7 +65,7 @@ impl Gate {
         if let Some(journal) = &self.journal {
             journal.reached(self.name);
         }
-        signal(&self.arrived);
+        self.arrived.signal();
         wait(&self.opened);
     }
 
@@ -84,23 +82,17 @@ impl Gate {
     /// Lets everybody through, now and later.
     pub fn open(&self) {
         self.state.store(OPEN, Ordering::SeqCst);
-        signal(&self.opened);
+        self.opened.signal();
     }
 }
 
-/// Makes an eventfd readable for good: nobody ever reads it.
-fn signal(event: &EventFd) {
-    // The one possible failure is a counter at its maximum, which is readable as well.
-    let _ = event.write(1);
-}
-
-fn wait(event: &EventFd) {
-    let mut fds = [PollFd::new(event.as_fd(), PollFlags::POLLIN)];
+fn wait(event: &Event) {
+    let mut fds = [PollFd::new(event.descriptor(), PollFlags::POLLIN)];
     loop {
         match poll(&mut fds, PollTimeout::NONE) {
             Ok(_) => return,
             Err(Errno::EINTR) => {}
-            Err(error) => panic!("poll on an eventfd failed: {error}"),
+            Err(error) => panic!("poll on a gate failed: {error}"),
         }
     }
 }

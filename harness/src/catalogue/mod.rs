@@ -37,6 +37,9 @@ mod args;
 mod gate;
 mod journal;
 mod park;
+#[cfg_attr(target_os = "linux", path = "linux.rs")]
+#[cfg_attr(not(target_os = "linux"), path = "elsewhere.rs")]
+mod platform;
 mod session;
 
 pub use args::{BOUND_VARIABLE, BadArguments, Invocation};

@@ -5,9 +5,8 @@
 //! `ThreadData`, and the lock's address is the key that stands 32 bytes before that word (with and without the
 //! `deadlock_detection` feature); its lowest bit may be set and is no part of the address.
 
-use nix::sys::uio::{RemoteIoVec, process_vm_readv};
-use nix::unistd::{Pid, gettid};
-use std::io::{self, IoSliceMut};
+use super::platform::{self, futex_of};
+use std::io;
 use std::time::{Duration, Instant};
 
 /// The memory that a lock lives in.
@@ -38,7 +37,7 @@ impl LockMemory {
         // SAFETY: `H` has the size of a pointer and, as the caller promises, is one.
         let start = unsafe { std::ptr::from_ref(handle).cast::<*mut libc::c_void>().read_unaligned() };
         // SAFETY: the caller promises that it is a live allocation of the C library.
-        let size = unsafe { libc::malloc_usable_size(start) };
+        let size = unsafe { platform::allocation_size(start) };
         LockMemory { start: start as usize, end: start as usize + size }
     }
 
@@ -72,7 +71,7 @@ pub enum NotParked {
 
 /// The calling thread as the kernel numbers it.
 pub fn this_thread() -> i32 {
-    gettid().as_raw()
+    platform::this_thread()
 }
 
 /// Watches thread `tid` of this process until it sleeps on `lock`. The limit is for stories that went wrong, not for
@@ -97,26 +96,13 @@ pub fn wait_until_parked(tid: i32, lock: &LockMemory, limit: Duration) -> Result
     }
 }
 
-/// The futex address in a line of `/proc/…/syscall`, if that is the system call.
-fn futex_of(line: &str) -> Option<usize> {
-    let mut words = line.split_whitespace();
-    let number: i64 = words.next()?.parse().ok()?;
-    if number != libc::SYS_futex {
-        return None;
-    }
-    usize::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()
-}
-
-/// `parking_lot`'s key for a thread that sleeps on `futex`, if there is readable memory before it. The read goes through
-/// the kernel, because a futex of anything else has who knows what there.
+/// `parking_lot`'s key for a thread that sleeps on `futex`, if there is readable memory before it: a futex of anything else
+/// has who knows what there.
 fn key_of(futex: usize) -> Option<usize> {
-    let mut word = [0; size_of::<usize>()];
-    let there = RemoteIoVec { base: futex.checked_sub(32)?, len: word.len() };
-    let read = process_vm_readv(Pid::this(), &mut [IoSliceMut::new(&mut word)], &[there]);
-    (read == Ok(size_of::<usize>())).then(|| usize::from_ne_bytes(word) & !1)
+    platform::word(futex.checked_sub(32)?).map(|word| word & !1)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
     use std::sync::{Arc, Mutex, RwLock, mpsc};

@@ -99,7 +99,7 @@ pub fn main(
         ExitCode::from(2)
     };
     // Besides the end of stdin: a parent killed while a grandchild still holds the pipe's other end.
-    if let Err(error) = nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL) {
+    if let Err(error) = super::platform::die_with_parent() {
         return fail(format!("cannot tie this process to its parent's life: {error}"));
     }
     let bound = match args::bound() {

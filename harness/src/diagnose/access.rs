@@ -84,7 +84,7 @@ fn is_hidden(pid: i32) -> bool {
 }
 
 /// The refusal to look into `pid`, with the rule that explains it.
-#[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), expect(dead_code, reason = "nothing looks into it"))]
+#[cfg_attr(not(live), expect(dead_code, reason = "nothing looks into it"))]
 pub(super) fn not_permitted(pid: i32) -> SampleError {
     let read =
         |pid: &str| String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/status")).unwrap_or_default()).into_owned();
@@ -93,8 +93,13 @@ pub(super) fn not_permitted(pid: i32) -> SampleError {
     let yama = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok().and_then(|text| text.trim().parse().ok());
     // The kernel gives the files of a protected process to root, but not their folder.
     let owner = fs::metadata(format!("/proc/{pid}/status")).map(|data| std::os::unix::fs::MetadataExt::uid(&data)).ok();
+    // Whoever has the capability in his own namespace, which is not the host's, and may not even see that of the other, is
+    // in another one.
+    let of_host =
+        fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
     let same_namespace = match (namespace("self"), namespace(&pid.to_string())) {
         (Some(own), Some(theirs)) => Some(own == theirs),
+        (Some(_), None) if !of_host => Some(false),
         _ => None,
     };
     let reason = reason(&Status(&own), &Status(&theirs), yama, owner, same_namespace);

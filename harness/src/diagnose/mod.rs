@@ -11,76 +11,77 @@
 mod access;
 mod error;
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod dwarf;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod elf;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod entries;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod explain;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod files;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(test, live))]
 pub(crate) mod fuzzed;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod holders;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(test, live))]
 mod hostile;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod image;
-#[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
+#[cfg(all(test, live))]
 mod killed;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod lines;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod live;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod locations;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod machine;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod memory;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod name;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod objects;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod ops;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod parking;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod pool;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod proc;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod rules;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod runtime;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod sample;
 mod shorten;
+#[cfg(live)]
 mod spin;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod stacks;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod stop;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod suspects;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod symbolize;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod syscalls;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod unwind;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod versions;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod waits;
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod walk;
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(live))]
 #[path = "unsupported.rs"]
 mod live;
 

@@ -2,7 +2,7 @@
 
 use super::SampleError;
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 
 /// One line of `/proc/PID/maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ impl Mapping {
 
 /// More mappings than this are not looked at: a target may have as many as it likes.
 const MAX_MAPPINGS: usize = 65_536;
+/// Bytes of a text about one thread.
+const MAX_TEXT: u64 = 1 << 20;
 
 /// Parses one line of `maps`; `None` if it has another shape.
 pub(super) fn parse_mapping(line: &str) -> Option<Mapping> {
@@ -92,28 +94,44 @@ pub(super) struct Task {
 
 /// Reads what can be read about a thread; whatever cannot stays empty.
 pub(super) fn task(pid: i32, tid: i32) -> Task {
-    let read = |file: &str| fs::read(format!("/proc/{pid}/task/{tid}/{file}")).unwrap_or_default();
-    let text = |file: &str| String::from_utf8_lossy(&read(file)).trim_end().to_owned();
-    let mut task = Task { name: text("comm"), state: '?', ..Task::default() };
+    let mut buffer = Vec::new();
+    let mut text = |file: &str| read_small(&format!("/proc/{pid}/task/{tid}/{file}"), &mut buffer);
+    let mut task = Task { state: '?', ..Task::default() };
+    parse_stat(&text("stat"), &mut task);
     let wchan = text("wchan");
     task.wchan = (!wchan.is_empty() && wchan != "0").then_some(wchan);
-    parse_stat(&text("stat"), &mut task);
     // Nanoseconds, where the kernel offers them; ticks of 10 ms from `stat` otherwise.
     if let Some(ns) = text("schedstat").split(' ').next().and_then(|field| field.parse::<u64>().ok()) {
         task.cpu_us = ns / 1000;
     }
-    for line in text("status").lines() {
+    for line in text("status").lines().rev() {
         if let Some(count) = line.strip_prefix("voluntary_ctxt_switches:") {
             task.voluntary_switches = count.trim().parse().unwrap_or(0);
+            break;
         }
     }
     task
 }
 
-/// Takes state, CPU time and start time from a `stat` line.
+/// A file of `/proc` as text without its last line break: thousands of them are read, and the kernel gives each in one
+/// piece if there is room.
+fn read_small(path: &str, buffer: &mut Vec<u8>) -> String {
+    const ROOM: usize = 1 << 13;
+    buffer.resize(ROOM, 0);
+    let Ok(mut file) = fs::File::open(path) else { return String::new() };
+    let mut length = file.read(buffer).unwrap_or(0);
+    if length == ROOM {
+        buffer.truncate(length);
+        length += file.take(MAX_TEXT).read_to_end(buffer).unwrap_or(0);
+    }
+    String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
+}
+
+/// Takes name, state, CPU time and start time from a `stat` line.
 pub(super) fn parse_stat(stat: &str, task: &mut Task) {
     // The name in parentheses may contain anything, also parentheses.
-    let Some((_, rest)) = stat.rsplit_once(") ") else { return };
+    let Some((start, rest)) = stat.rsplit_once(") ") else { return };
+    task.name = start.split_once('(').map_or("", |(_, name)| name).to_owned();
     let fields: Vec<&str> = rest.split(' ').collect();
     let number = |index: usize| fields.get(index).and_then(|f| f.parse::<u64>().ok()).unwrap_or(0);
     task.state = fields.first().and_then(|f| f.chars().next()).unwrap_or('?');
@@ -153,7 +171,7 @@ mod tests {
     fn a_thread_name_with_parentheses_does_not_shift_the_fields() {
         let mut task = Task::default();
         parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 99 0", &mut task);
-        assert_eq!((task.state, task.started), ('S', 99));
+        assert_eq!((task.name.as_str(), task.state, task.started), ("a) b", 'S', 99));
         assert!(task.cpu_us > 0);
         // No kernel says so; the fuzzer did.
         parse_stat("7 (a) S 1 7 7 0 -1 0 0 0 0 0 18446744073709551615 4 0 0 20 0 1 0 99 0", &mut task);

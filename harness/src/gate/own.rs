@@ -186,7 +186,7 @@ fn look(pid: i32, judged: &[i32], apart: &[i32]) -> Result<Diagnosis, SampleErro
     Ok(diagnosis)
 }
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[cfg(live)]
 mod hook {
     use super::{Child, HELPER, SampleError, help};
 
@@ -223,7 +223,7 @@ mod hook {
     }
 }
 
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+#[cfg(not(live))]
 mod hook {
     use super::{Child, SampleError, help};
 

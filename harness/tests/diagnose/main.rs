@@ -1,10 +1,12 @@
 //! The live engine against processes that really hang: this test executes itself as the target.
-#![cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#![cfg(live)]
 
 #[cfg(feature = "cli")]
 mod cli;
 mod contended;
 mod events;
+#[cfg(feature = "cli")]
+mod forbidden;
 #[cfg(feature = "cli")]
 mod gate;
 #[cfg(feature = "cli")]

@@ -5,44 +5,51 @@
 use crate::cli::{HANGS, diagnose, gatherlock, judged, text};
 use crate::target::Target;
 use gatherlock::model::Outcome;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Output, Stdio};
 
 /// Nobody.
-const OTHER: [&str; 4] = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+pub(crate) const OTHER: [&str; 4] = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
 
-fn root() -> bool {
+/// Says that nothing was tested, and why: past the test runner, which keeps what tests that pass print.
+pub(crate) fn skipped(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    // Whoever reads it may have gone.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {test}: {why}");
+}
+
+pub(crate) fn root() -> bool {
     // SAFETY: geteuid has no preconditions.
     let root = unsafe { libc::geteuid() } == 0;
     if !root {
-        eprintln!("not root: nothing is tested here");
+        skipped("it needs root, to become somebody else");
     }
     root
 }
 
 /// Runs `gatherlock diagnose` behind another command, which changes who it is.
-fn behind(wrapper: &[&str], args: &[&str]) -> Output {
+pub(crate) fn behind(wrapper: &[&str], args: &[&str]) -> Output {
     let mut command = Command::new(wrapper[0]);
     command.args(&wrapper[1..]).arg(env!("CARGO_BIN_EXE_gatherlock")).arg("diagnose").args(args);
     command.stdin(Stdio::null()).output().unwrap()
 }
 
-fn refusal(output: &Output) -> String {
+pub(crate) fn refusal(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{}{}", text(&output.stdout), text(&output.stderr));
     assert!(output.stdout.is_empty(), "{}", text(&output.stdout));
     text(&output.stderr)
 }
 
 /// Ends with the test.
-struct Other(Child);
+pub(crate) struct Other(Child);
 
 impl Other {
-    fn spawn(command: &mut Command) -> Other {
+    pub(crate) fn spawn(command: &mut Command) -> Other {
         Other(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap())
     }
 
-    fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.0.id().to_string()
     }
 }
@@ -78,6 +85,8 @@ fn what_is_no_process_to_look_into() {
     if std::fs::read_to_string("/proc/2/comm").is_ok_and(|name| name == "kthreadd\n") {
         let says = refusal(&diagnose(&["--pid", "2"]));
         assert!(says.contains("thread of the kernel (`kthreadd`)"), "{says}");
+    } else {
+        skipped("no thread of the kernel is seen in this pid namespace");
     }
 }
 
@@ -247,7 +256,7 @@ fn a_32_bit_program() {
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
     let child = match Command::new(&path).spawn() {
         Ok(child) => Other(child),
-        Err(error) => return eprintln!("this kernel runs no 32-bit programs ({error}): nothing is tested here"),
+        Err(error) => return skipped(&format!("this kernel runs no 32-bit programs ({error})")),
     };
     let says = refusal(&diagnose(&["--pid", &child.pid()]));
     assert!(says.contains("no 64-bit x86 ELF program"), "{says}");

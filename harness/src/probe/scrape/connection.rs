@@ -222,8 +222,17 @@ impl Connection {
 /// A socket that is connecting, and the error if the peer's side refused at once. `Err` is this machine's own lack.
 fn open(address: SocketAddr) -> io::Result<(TcpStream, Option<io::Error>)> {
     let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
-    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-    let fd = socket(family, SockType::Stream, flags, None)?;
+    #[cfg(target_os = "linux")]
+    let fd = socket(family, SockType::Stream, SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC, None)?;
+    // Where a socket cannot be born like that, a child that is started in between inherits it, which ends with the child.
+    #[cfg(not(target_os = "linux"))]
+    let fd = {
+        use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+        let fd = socket(family, SockType::Stream, SockFlag::empty(), None)?;
+        fcntl(&fd, FcntlArg::F_SETFD(FdFlag::FD_CLOEXEC))?;
+        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        fd
+    };
     let refused = match connect(fd.as_raw_fd(), &SockaddrStorage::from(address)) {
         Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => None,
         Err(
