@@ -124,11 +124,11 @@ mod linux {
             }
         }
 
-        /// Runs it to its end: how long that took, and how many of the threads it says something about.
-        fn run(self, pid: i32) -> (Duration, usize) {
-            let begun = Instant::now();
+        /// Runs it to its end: how long that took, how much processor time, and how many threads it says something about.
+        fn run(self, pid: i32) -> (Duration, Duration, usize) {
+            let (begun, spent) = (Instant::now(), spent());
             let output = self.command(pid).output().unwrap();
-            let took = begun.elapsed();
+            let (took, spent) = (begun.elapsed(), self::spent() - spent);
             let text = String::from_utf8_lossy(&output.stdout);
             let (seen, took) = match self {
                 Tool::Gatherlock => {
@@ -138,8 +138,20 @@ mod linux {
                 Tool::Gdb => (text.lines().filter(|line| line.starts_with("Thread ")).count(), took),
                 Tool::EuStack => (text.lines().filter(|line| line.starts_with("TID ")).count(), took),
             };
-            (took, seen)
+            (took, spent, seen)
         }
+    }
+
+    /// Processor time of all children that have ended.
+    fn spent() -> Duration {
+        // SAFETY: rusage is plain data for which all zeroes is a value, and the pointer is to a live one.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+            usage
+        };
+        let time = |time: libc::timeval| Duration::new(time.tv_sec as u64, time.tv_usec as u32 * 1000);
+        time(usage.ru_utime) + time(usage.ru_stime)
     }
 
     /// Runs a tool while a thread of this process watches the first and the last thread of the target: from when one of
@@ -187,22 +199,27 @@ mod linux {
         }
         println!("\n{build}; medians of {rounds} rounds, in milliseconds");
         println!(
-            "{:>7}  {:<10}  {:>9}  {:>9}  {:>10}  {:>13}",
-            "threads", "tool", "whole", "ratio", "target", "own reading"
+            "{:>7}  {:<10}  {:>9}  {:>9}  {:>9}  {:>10}  {:>13}",
+            "threads", "tool", "whole", "ratio", "processor", "target", "own reading"
         );
-        println!("{:>7}  {:<10}  {:>9}  {:>9}  {:>10}  {:>13}", "", "", "dump", "", "stopped", "of the stop");
+        println!(
+            "{:>7}  {:<10}  {:>9}  {:>9}  {:>9}  {:>10}  {:>13}",
+            "", "", "dump", "", "time", "stopped", "of the stop"
+        );
         let mut limits = Vec::new();
         for (threads, case) in SIZES {
             let target = Target::start(case, threads);
             let mut whole = vec![Vec::new(); tools.len()];
+            let mut processor = vec![Vec::new(); tools.len()];
             let mut stops = vec![Vec::new(); tools.len()];
             let mut own = Vec::new();
             let engine = Engine::new();
             for _ in 0..rounds {
                 for (n, tool) in tools.iter().enumerate() {
-                    let (took, seen) = tool.run(target.pid());
+                    let (took, spent, seen) = tool.run(target.pid());
                     assert!(*tool == Tool::Gatherlock || seen >= threads, "{} saw {seen} threads", tool.name());
                     whole[n].push(took);
+                    processor[n].push(spent);
                 }
                 for (n, tool) in tools.iter().enumerate() {
                     stops[n].push(stop_of(*tool, &target));
@@ -210,11 +227,11 @@ mod linux {
                 own.push(Duration::from_micros(engine.sample(target.pid()).unwrap().stopped_us));
             }
             let (ours, own) = (median(whole[0].clone()), median(own));
-            for ((tool, whole), stops) in tools.iter().zip(whole).zip(stops) {
-                let (whole, stop) = (median(whole), median(stops));
+            for (((tool, whole), processor), stops) in tools.iter().zip(whole).zip(processor).zip(stops) {
+                let (whole, processor, stop) = (median(whole), median(processor), median(stops));
                 let reading = if *tool == Tool::Gatherlock { format!("{own:.2}") } else { String::new() };
                 println!(
-                    "{threads:>7}  {:<10}  {whole:>9.1}  {:>8.1}x  {stop:>10.2}  {reading:>13}",
+                    "{threads:>7}  {:<10}  {whole:>9.1}  {:>8.1}x  {processor:>9.1}  {stop:>10.2}  {reading:>13}",
                     tool.name(),
                     whole / ours
                 );
