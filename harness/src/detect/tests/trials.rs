@@ -235,3 +235,10 @@ fn what_breaks_off_because_the_child_was_ended_says_nothing() {
     let detected = trial.exit(None, Some(9), true).end(3, closed(500)).detect();
     assert_eq!((detected.outcome, detected.requests[2].class), (Outcome::Served, None));
 }
+
+#[test]
+fn without_a_sample_a_hang_has_no_name() {
+    let detected = Trial::armed().scrape(Purpose::Judged, hang()).detect();
+    assert_eq!((detected.void, detected.outcome, detected.covered), (None, Outcome::Stalled, false));
+    assert_eq!(detected.diagnosis.unwrap().gaps.len(), 1);
+}
