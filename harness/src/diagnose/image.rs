@@ -1,6 +1,7 @@
 //! An executable or library as a file: where its code, its unwinding tables and its symbols are; parsed once per file.
 
 use super::SampleError;
+use super::bytes::Bytes;
 use super::elf::{Section, Segment, Symbol, Tables};
 use super::locations::Locations;
 use super::memory;
@@ -22,7 +23,7 @@ const MAX_FILES: u64 = 3 << 30;
 /// A parsed file.
 pub(super) struct Image {
     pub(super) build_id: Option<String>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     segments: Vec<Segment>,
     sections: Vec<(String, Section)>,
     pub(super) eh_frame: Section,
@@ -37,7 +38,8 @@ pub(super) struct Image {
 
 impl Image {
     /// Parses a file; the error says in words what is wrong with it.
-    pub(super) fn parse(bytes: Vec<u8>) -> Result<Image, String> {
+    pub(super) fn parse(bytes: impl Into<Bytes>) -> Result<Image, String> {
+        let bytes = bytes.into();
         let Tables { segments, sections, symbols, build_id } = Tables::read(&bytes)?;
         let mut image = Image {
             build_id,
@@ -293,10 +295,8 @@ impl Images {
         if magic != *b"\x7fELF" {
             return Err("not an ELF file".into());
         }
-        // Read, not mapped: a file that shrinks under a mapping would kill this process.
-        let mut bytes = Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0));
-        bytes.extend_from_slice(&magic);
-        file.by_ref().take(meta.len()).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+        let length = usize::try_from(meta.len()).map_err(|e| e.to_string())?;
+        let bytes = Bytes::read(&mut magic.chain(&file), length).map_err(|e| e.to_string())?;
         let image = Arc::new(Image::parse(bytes)?);
         let mut by_file = self.by_file.lock().unwrap_or_else(PoisonError::into_inner);
         if by_file.len() >= MAX_IMAGES {

@@ -12,6 +12,8 @@ mod access;
 mod error;
 
 #[cfg(live)]
+mod bytes;
+#[cfg(live)]
 mod dwarf;
 #[cfg(live)]
 mod elf;

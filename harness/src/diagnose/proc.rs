@@ -92,6 +92,24 @@ pub(super) struct Task {
     pub(super) started: u64,
 }
 
+/// Reads what can be read about these threads, side by side where they are many: the kernel takes longer to write a
+/// thread's files than everything else about it does.
+pub(super) fn tasks(pid: i32, tids: &[i32]) -> Vec<(i32, Task)> {
+    /// Fewer are read before another reader has started.
+    const WORTH_A_READER: usize = 64;
+    let read = move |tids: &[i32]| tids.iter().map(|&tid| (tid, task(pid, tid))).collect::<Vec<_>>();
+    let readers = std::thread::available_parallelism().map_or(1, |n| n.get().min(tids.len() / WORTH_A_READER));
+    if readers < 2 {
+        return read(tids);
+    }
+    std::thread::scope(|scope| {
+        let parts = tids.chunks(tids.len().div_ceil(readers));
+        let running: Vec<_> = parts.map(|part| (part, scope.spawn(move || read(part)))).collect();
+        // A reader that failed leaves its part to this thread.
+        running.into_iter().flat_map(|(part, reader)| reader.join().unwrap_or_else(|_| read(part))).collect()
+    })
+}
+
 /// Reads what can be read about a thread; whatever cannot stays empty.
 pub(super) fn task(pid: i32, tid: i32) -> Task {
     let mut buffer = Vec::new();

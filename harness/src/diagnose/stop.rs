@@ -75,7 +75,7 @@ impl Stopped {
             }
             // First read, then stop: `state` and `wchan` of a stopped thread tell of the stop. Reading all before
             // stopping any keeps the slow part out of the stop.
-            let tasks: Vec<(i32, Task)> = new.into_iter().map(|tid| (tid, proc::task(pid, tid))).collect();
+            let tasks = proc::tasks(pid, &new);
             if stopped.threads.is_empty() {
                 stopped.since = Instant::now();
             }
