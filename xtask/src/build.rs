@@ -46,8 +46,8 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
         run.arg("--checker").arg(crate::model::checker()?);
     }
     let measured = figures();
-    let shows = matches!(verb, "repro" | "report") && !args.iter().any(|arg| arg.starts_with("--figures"));
-    if shows && measured.is_dir() {
+    // Not into a report that is rendered again: it may be of another machine.
+    if verb == "repro" && measured.is_dir() && !args.iter().any(|arg| arg.starts_with("--figures")) {
         run.arg("--figures").arg(measured);
     }
     run.args(args);
