@@ -54,9 +54,9 @@ pub const SCENARIOS: [(&str, Coverage); 26] = [
 
 /// Models without a live scenario, and why there is none.
 pub const MODELS_ALONE: [(&str, &str); 6] = [
-    ("full-channel-under-lock", "not in the live catalogue"),
-    ("lost-wakeup", "not in the live catalogue"),
-    ("poisoned-lock", "not in the live catalogue"),
+    ("full-channel-under-lock", "no live scenario is written yet; actor-cycle is the live one that waits on a channel"),
+    ("lost-wakeup", "no live scenario is written yet"),
+    ("poisoned-lock", "no live scenario is written yet"),
     ("reset-during-gather", "no gate holds a live thread inside reset()"),
     ("remove-during-gather", "no gate holds a live thread inside remove_label_values()"),
     ("two-gathers", "live, the crowd of scrape-storm stands for it"),
@@ -92,9 +92,9 @@ pub const CLAIMS: [Claim; 4] = [
             "two-gathers",
             "register-storm",
         ],
-        held: "The root cause that the incident's report wrote down cannot hang the published crate: no schedule of \
-               updates, new label sets, reset(), remove_label_values() or register() beside gather() does, under 0.13.4 \
-               or 0.14.0.",
+        held: "The root cause that the incident's report wrote down hangs the published crate in no model: no schedule \
+               that was explored of updates, new label sets, reset(), remove_label_values() or register() beside \
+               gather() does, under 0.13.4 or 0.14.0.",
         broken: "Updates beside gather() hang the published crate, or could not be checked",
     },
     Claim {
