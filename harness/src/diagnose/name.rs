@@ -187,7 +187,8 @@ fn last_argument(function: &str) -> Option<String> {
     let argument = list.get(start..)?.trim();
     // A closure or a lock's own type is no answer to "what does it protect".
     let plain = !argument.is_empty() && !argument.contains('{') && !argument.starts_with("parking_lot::raw");
-    plain.then(|| without_paths(argument))
+    // The allocator that everybody has tells nobody anything.
+    plain.then(|| without_paths(&argument.replace(", alloc::alloc::Global>", ">")))
 }
 
 /// `a::b<c::d>` => `b<d>`.
@@ -245,6 +246,8 @@ mod tests {
             last_argument("read<(), std::collections::hash::map::HashMap<u8, a::C>>").as_deref(),
             Some("HashMap<u8, C>")
         );
+        let vector = "lock<alloc::vec::Vec<alloc::string::String, alloc::alloc::Global>>";
+        assert_eq!(last_argument(vector).as_deref(), Some("Vec<String>"));
         assert_eq!(last_argument("lock"), None);
         assert_eq!(last_argument("with<a::{{closure}}>"), None);
         assert_eq!(last_argument(">x<"), None);
