@@ -1,7 +1,7 @@
 //! A gate: a named point in the code at which a thread waits until another thread, or the parent, lets it go on.
 //!
-//! It is made of two `eventfd`s (pipes where there are none) and `poll`, never of a futex. So it is no lock, a live engine never takes it for one, and
-//! a thread that stands at a gate cannot be mistaken for a thread that is parked on a lock.
+//! It is made of two `eventfd`s (pipes where there are none) and `poll`, never of a futex. So it is no lock, a live engine
+//! never takes it for one, and a thread that stands at a gate cannot be mistaken for a thread that is parked on a lock.
 
 use super::Journal;
 use super::platform::Event;

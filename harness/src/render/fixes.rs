@@ -6,6 +6,17 @@ use crate::model::{FixReport, Fixes, NodeFigures, PageCheck, PageFigures, Report
 /// Rows of a table that are shown.
 const ROWS: usize = 200;
 
+/// What is counted of each variant.
+const COUNTED: [&str; 7] = [
+    "variant",
+    "rows",
+    "answered in the bound",
+    "threads leaked per scrape",
+    "recovered",
+    "lost updates",
+    "canary moved",
+];
+
 /// A table of clean text, and the sentence above it.
 pub(super) struct Table {
     pub(super) title: &'static str,
@@ -42,33 +53,25 @@ fn compared(report: &Report, fixes: &Fixes) -> Table {
         says: format!(
             "All trials of the {} that hung with {}. Answered: in the bound, by the judged scrape. Contained: an honest refusal, \
              or a page that says what is stale or missing. Threads: the most that a scrape took and kept, per scrape sent, in any \
-             trial; that is 1, too, where one thread stuck in each of several nodes that were scraped once. Recovered: served again after the cause was released, of those where it was. Lost updates: the most in a \
-             trial of any row. Canary: moved, where there was an answer to look for it. {costs}",
+             trial; that is 1, too, where one thread stuck in each of several nodes that were scraped once. Recovered: served \
+             again after the cause was released, of those where it was. Lost updates: the most in a trial of any row. \
+             Canary: moved, where there was an answer to look for it. {costs}",
             text::count(fixes.hang.len(), "row"),
             text::name(&fixes.reference)
         ),
-        head: vec![
-            "variant",
-            "rows",
-            "answered in the bound",
-            "threads leaked per scrape",
-            "recovered",
-            "lost updates",
-            "canary moved",
-            "cost of a scrape",
-        ],
-        rows: fixes.variants.iter().take(ROWS).map(|fix| variant(fix, fixes)).collect(),
+        head: [&COUNTED[..], if cost.is_some() { &["cost of a scrape"] } else { &[] }].concat(),
+        rows: fixes.variants.iter().take(ROWS).map(|fix| variant(fix, fixes, cost.is_some())).collect(),
     }
 }
 
-fn variant(fix: &FixReport, fixes: &Fixes) -> Vec<String> {
+fn variant(fix: &FixReport, fixes: &Fixes, costs: bool) -> Vec<String> {
     let not_measured = || "not measured".to_string();
     let name = text::name(&fix.variant);
     let of = |n: u32, all: u32| if all == 0 { not_measured() } else { format!("{n} of {all}") };
     let parts = [(fix.served, "served"), (fix.contained, "contained"), (fix.wrong, "wrong")];
     let parts: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, how)| format!("{n} {how}")).collect();
     let how = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    vec![
+    let counted = [
         fix.fix.as_ref().map_or(name.clone(), |fix| format!("{name} ({})", text::name(fix))),
         format!("{} of {}", fix.rows, fixes.hang.len()),
         format!("{}{how}", of(fix.answered(), fix.trials)),
@@ -76,8 +79,9 @@ fn variant(fix: &FixReport, fixes: &Fixes) -> Vec<String> {
         of(fix.recovered, fix.released),
         fix.lost_updates.map_or_else(not_measured, |lost| lost.to_string()),
         if fix.canary_checked == 0 { "no answer".to_string() } else { of(fix.canary_moved, fix.canary_checked) },
-        fix.cost.map_or("not measured here".to_string(), |cost| format!("{cost:.2}")),
-    ]
+    ];
+    let cost = costs.then(|| fix.cost.map_or_else(not_measured, |cost| format!("{cost:.2}")));
+    counted.into_iter().chain(cost).collect()
 }
 
 fn server(figures: &ServerFigures) -> Table {

@@ -16,7 +16,7 @@ pub(super) fn section(pen: &mut Pen, report: &Report) {
         for row in &table.rows {
             pen.put(Style::Plain, "  ");
             pen.cell(Style::Bold, &text::fit(&pen.plain(&row[0]), NAME, pen.ellipsis()), NAME + 1);
-            let cells = table.head.iter().zip(row).skip(1).map(|(head, cell)| format!("{head} {cell}"));
+            let cells = table.head.iter().zip(row).skip(1).map(|(head, cell)| format!("{head}: {cell}"));
             pen.flow(Style::Plain, &cells.collect::<Vec<_>>().join("; "), NAME + 3, 8);
         }
     }
