@@ -1,4 +1,4 @@
-//! A `/metrics` endpoint that always answers within its bound, in two layers that can be adopted apart.
+//! A `/metrics` endpoint that always answers within its bound, in layers that can be adopted apart.
 //!
 //! [`Registry`] cures what can be cured: it offers what `prometheus::Registry` offers, but holds no lock while it
 //! collects, so no collector can meet the registry's lock. [`Endpoint`] contains the rest: it collects on threads of its
