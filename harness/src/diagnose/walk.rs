@@ -404,8 +404,11 @@ impl Search<'_, '_> {
                 };
             }
             // The guard of the acquisition that the thread waits for does not exist yet, so its place holds nothing that
-            // can be known: the first guard of this kind to be dropped is taken for it.
-            Call::Op(Op::Unlock(mode)) if path.pending > 0 && self.unknown_guard(path, &name) => {
+            // can be known: the first guard of this kind to be dropped is taken for it. Where the guard itself is followed,
+            // its place is known, and one that is not known is another.
+            Call::Op(Op::Unlock(mode))
+                if path.pending > 0 && self.frames.len() == 1 && self.unknown_guard(path, &name) =>
+            {
                 self.apply(path, Op::Unlock(mode), false);
                 return Invoked::Skipped;
             }

@@ -198,14 +198,20 @@ fn the_official_clients_registry_behind_a_std_rwlock() {
 #[test]
 fn the_official_clients_family_asked_twice_in_one_expression() {
     const FAMILY: &str = "parking_lot::RwLock metrics of a prometheus_client Family";
-    expect(
-        "client-family-twice",
-        &[
-            &format!("tokio-rt-worker holds {FAMILY} READ"),
-            &format!("tokio-rt-worker is queued for {FAMILY} WRITE"),
-            &format!("tokio-rt-worker waits for {FAMILY} WRITE"),
-        ],
-    );
+    let mut edges = ["holds {} READ", "is queued for {} WRITE", "waits for {} WRITE"]
+        .map(|edge| format!("tokio-rt-worker {}", edge.replace("{}", FAMILY)))
+        .to_vec();
+    for case in ["client-family-twice", "client-family-again"] {
+        expect(case, &edges.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    // Another one waits for the first of the two guards, and its code goes on to drop both.
+    let target = Target::start("client-family-twice");
+    target.explained(|explained| lock_edges(explained) == edges);
+    edges.push(format!("tokio-rt-worker waits for {FAMILY} READ"));
+    edges.sort();
+    target.scrape_again();
+    let (_, _, explained) = target.explained(|explained| lock_edges(explained) == edges);
+    assert_eq!(lock_edges(&explained), edges, "{:#?}", explained.gaps);
 }
 
 #[test]
