@@ -2,7 +2,9 @@
 //! the words in which they speak of it.
 
 use crate::graph::{Cycle, Step, WaitGraph};
-use crate::model::{Confidence, Edge, Explained, Mode, Outcome, Provenance, Relation, Resource, ResourceKind, Thread};
+use crate::model::{
+    Confidence, Edge, Event, Explained, Mode, Outcome, Provenance, Relation, Resource, ResourceKind, Thread,
+};
 use std::collections::BTreeMap;
 
 /// An explained process with the request that hangs in it.
@@ -18,6 +20,10 @@ pub(super) struct Scene<'a> {
     threads: BTreeMap<i32, &'a Thread>,
     resources: BTreeMap<&'a str, &'a Resource>,
 }
+
+/// What is said of a lock that is held, though by nobody's stack.
+pub(super) const UNHELD: &str =
+    "which no thread's stack will release: leaked, or in a suspended task; which is not visible";
 
 /// What a rule concluded.
 #[derive(Clone, Debug)]
@@ -67,6 +73,18 @@ impl<'a> Scene<'a> {
     /// What kind of thing an edge is about; `Unknown` for a resource that is not listed.
     pub(super) fn kind_of(&self, edge: &Edge) -> ResourceKind {
         self.resource(&edge.resource).map_or(ResourceKind::Unknown, |resource| resource.kind)
+    }
+
+    /// Which event an edge is about, if it is one and is known.
+    pub(super) fn event_of(&self, edge: &Edge) -> Option<Event> {
+        self.resource(&edge.resource)?.event
+    }
+
+    /// Whether a thread waits for a lock whose own count says that it is held, and no thread was found to hold it.
+    pub(super) fn is_unheld(&self, wait: &Edge) -> bool {
+        let holders = self.resource(&wait.resource).and_then(|resource| resource.holders);
+        holders.is_some_and(|holders| holders.word > 0 && holders.found == 0)
+            && self.graph.steps_from(wait.thread).next().is_none()
     }
 
     /// Whether a thread spins on a word that did not change.

@@ -1,8 +1,8 @@
 //! `stalled`: what is left when no other rule speaks. The request waits for something that is no lock cycle, or no thread
 //! runs it at all; and this rule says whether that was seen or only not seen otherwise.
 
-use super::scene::{Ruling, Scene};
-use crate::model::{Confidence, Edge, Outcome, Provenance, Relation, ResourceKind};
+use super::scene::{Ruling, Scene, UNHELD};
+use crate::model::{Confidence, Edge, Event, Outcome, Provenance, Relation, ResourceKind};
 use std::collections::BTreeSet;
 
 /// Where one request's wait path ends.
@@ -109,22 +109,18 @@ fn follow(scene: &Scene<'_>, tid: i32) -> End {
             let wants = scene.wanted(edge);
             match scene.kind_of(edge) {
                 kind if kind.is_lock() => {
-                    let who = if is_unheld(scene, last, &edge.resource) {
-                        "which no thread's stack will release: leaked, or in a suspended task; which is not visible"
-                    } else {
-                        "and who holds that is not established"
-                    };
+                    let who = if scene.is_unheld(edge) { UNHELD } else { "and who holds that is not established" };
                     (format!("{name} waits for {wants}, {who}"), Some(holder_gap(scene, last, &edge.resource)))
                 }
                 ResourceKind::Unknown => (
-                    match wants.starts_with("a futex") {
+                    match scene.event_of(edge) {
                         // Every lock known here was looked for, and this is none of them.
-                        true => format!(
+                        Some(Event::Futex) => format!(
                             "{name} waits on a futex that is no lock known here: a channel, a condition variable or the \
                              like{}",
                             suspects(scene, edge)
                         ),
-                        false => format!("{name} waits for something that was not recognised"),
+                        _ => format!("{name} waits for something that was not recognised"),
                     },
                     Some(format!("what {name} waits for could not be identified")),
                 ),
@@ -171,13 +167,6 @@ fn came_late(scene: &Scene<'_>, tid: i32, followed: &BTreeSet<i32>) -> bool {
     own.site.is_some() && followed.iter().filter_map(|&at| scene.wait_of(at)).any(alike)
 }
 
-/// Whether the lock's own count says that it is held, and no thread was found to hold it.
-fn is_unheld(scene: &Scene<'_>, waiter: i32, resource: &str) -> bool {
-    let holders = scene.resource(resource).and_then(|resource| resource.holders);
-    holders.is_some_and(|holders| holders.word > 0 && holders.found == 0)
-        && scene.graph.steps_from(waiter).next().is_none()
-}
-
 /// Threads that have to do with what is waited for, and may be the ones to end the wait; those that wait themselves first.
 fn suspects(scene: &Scene<'_>, wait: &Edge) -> String {
     let refers =
@@ -186,7 +175,7 @@ fn suspects(scene: &Scene<'_>, wait: &Edge) -> String {
     // Who waits for a lock is the likeliest, and who drives a runtime the least.
     let rank = |edge: &&Edge| match scene.wait_of(edge.thread) {
         Some(wait) if scene.kind_of(wait).is_lock() => 0,
-        Some(wait) if scene.wanted(wait).starts_with("a future in block_on") => 2,
+        Some(wait) if scene.event_of(wait).is_some_and(Event::is_runtime) => 2,
         _ => 1,
     };
     others.sort_by_key(|edge| (rank(edge), edge.thread));

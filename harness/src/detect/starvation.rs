@@ -1,8 +1,8 @@
 //! `starved`: every worker of the runtime is blocked, or its blocking pool is full, so that the request, or the task that
 //! holds what it waits for, has no thread to run on.
 
-use super::scene::{Ruling, Scene};
-use crate::model::{Confidence, Outcome, RuntimeState};
+use super::scene::{Ruling, Scene, UNHELD};
+use crate::model::{Confidence, Edge, Outcome, RuntimeState};
 use std::collections::BTreeMap;
 
 /// The rule. It speaks only where a runtime was recognised: that no thread shows the request may have other reasons.
@@ -33,7 +33,7 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
             }
         )
     } else if all_blocked && let Some(lock) = held_by_a_task(scene) {
-        format!("{} blocked, and the task that holds {lock} has no thread to run on", workers(runtime))
+        format!("{} blocked, and a task that holds {lock} would have no thread to run on", workers(runtime))
     } else {
         return None;
     };
@@ -67,7 +67,7 @@ fn workers(runtime: &RuntimeState) -> String {
 
 /// What blocked threads are stuck in, by the place where they wait: "3 wait in app::ask (…) for …".
 fn stuck_in(scene: &Scene<'_>, tids: &[i32]) -> Option<String> {
-    let mut places: BTreeMap<&str, Vec<&crate::model::Edge>> = BTreeMap::new();
+    let mut places: BTreeMap<&str, Vec<&Edge>> = BTreeMap::new();
     for edge in tids.iter().filter_map(|tid| scene.wait_of(*tid)) {
         places.entry(edge.site.as_deref().unwrap_or_default()).or_default().push(edge);
     }
@@ -75,9 +75,10 @@ fn stuck_in(scene: &Scene<'_>, tids: &[i32]) -> Option<String> {
     places.sort_by_key(|edges| std::cmp::Reverse(edges.len()));
     let says = places.iter().take(3).map(|edges| {
         let first = edges[0];
+        let (name, wanted, end) = (scene.name(first.thread), scene.wanted(first), behind(scene, first));
         match edges.len() {
-            1 => format!("{} waits for {}", scene.name(first.thread), scene.wanted(first)),
-            n => format!("{} and {} more wait for {}", scene.name(first.thread), n - 1, scene.wanted(first)),
+            1 => format!("{name} waits for {wanted}{end}"),
+            n => format!("{name} and {} more wait for {wanted}{end}", n - 1),
         }
     });
     let says = says.collect::<Vec<_>>().join("; ");
@@ -86,6 +87,23 @@ fn stuck_in(scene: &Scene<'_>, tids: &[i32]) -> Option<String> {
         (true, _) => None,
         (false, 0) => Some(says),
         (false, n) => Some(format!("{says}; and {n} elsewhere")),
+    }
+}
+
+/// What is said of a wait at whose end there is a lock that no thread's stack will release.
+fn behind(scene: &Scene<'_>, wait: &Edge) -> String {
+    let ends = |at: i32| scene.graph.steps_from(at).all(|step| !step.is_claimable());
+    let last = scene.graph.path(wait.thread, ends).unwrap_or_default().last().map(|step| step.blocker);
+    match last.and_then(|tid| scene.wait_of(tid)) {
+        None if scene.is_unheld(wait) => format!(", {UNHELD}"),
+        Some(other) if scene.is_unheld(other) => {
+            format!(
+                ", in the end behind {}, which waits for {}, {UNHELD}",
+                scene.name(other.thread),
+                scene.wanted(other)
+            )
+        }
+        _ => String::new(),
     }
 }
 

@@ -14,8 +14,8 @@ use super::waits::{self, Key, Wait};
 use super::walk::Walker;
 use super::{name, runtime};
 use crate::model::{
-    Edge, Explained, Gap, Holders, Mode, Provenance, RawThread, Relation, Resource, ResourceKind, Snapshot, Spin,
-    Thread, WaitsFor,
+    Edge, Event, Explained, Gap, Holders, Mode, Provenance, RawThread, Relation, Resource, ResourceKind, Snapshot,
+    Spin, Thread, WaitsFor,
 };
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -129,7 +129,14 @@ struct Graph {
 
 impl Graph {
     /// The id of a resource, made up on first sight: `lock-1`, `io-2`, ….
-    fn resource(&mut self, key: Key, kind: ResourceKind, name: &str, address: Option<u64>) -> String {
+    fn resource(
+        &mut self,
+        key: Key,
+        kind: ResourceKind,
+        name: &str,
+        address: Option<u64>,
+        event: Option<Event>,
+    ) -> String {
         if let Some(id) = self.ids.get(&key) {
             return id.clone();
         }
@@ -146,7 +153,7 @@ impl Graph {
         let id = format!("{prefix}-{counter}");
         self.ids.insert(key, id.clone());
         let name = if name.is_empty() { kind.word().to_owned() } else { name.to_owned() };
-        self.explained.resources.push(Resource { id: id.clone(), kind, name, address, holders: None });
+        self.explained.resources.push(Resource { id: id.clone(), kind, name, address, holders: None, event });
         id
     }
 
@@ -157,7 +164,7 @@ impl Graph {
             Key::Event(address) => (wait.name.as_str(), Some(address)),
             Key::File(_) | Key::Own(_) => (wait.name.as_str(), None),
         };
-        let resource = self.resource(wait.key, wait.kind, name, address);
+        let resource = self.resource(wait.key, wait.kind, name, address, wait.event);
         let edge = Edge {
             thread: thread.tid,
             resource,
@@ -241,7 +248,7 @@ impl Graph {
         let tid = stack.raw.tid;
         let name = format!("Histogram `{}`", spin.histogram.name);
         let (address, _) = spin.histogram.cold();
-        let resource = self.resource(Key::Event(address), ResourceKind::SpinWord, &name, Some(address));
+        let resource = self.resource(Key::Event(address), ResourceKind::SpinWord, &name, Some(address), None);
         let site =
             stack.application().map(|(index, function)| stacks::site(&stack.frames[index], Some(function), layout));
         self.explained.edges.push(Edge {

@@ -10,7 +10,7 @@ use super::runtime;
 use super::stacks::{Named, Stack};
 use super::waits::{Key, Wait};
 use super::walk::Walker;
-use crate::model::ResourceKind;
+use crate::model::{Event, ResourceKind};
 use std::collections::BTreeSet;
 
 /// A thread that has to do with what another waits for.
@@ -66,7 +66,7 @@ pub(super) fn find(stacks: &[Stack<'_>], waits: &[Wait], held: &[Held], walker: 
 fn of(index: usize, wait: &Wait, stacks: &[Stack<'_>], waits: &[Wait], walker: &Walker<'_>) -> Vec<Suspect> {
     let Key::Event(futex) = wait.key else { return Vec::new() };
     let suspect = |thread, frame, rule| Suspect { wait: index, thread, frame, rule };
-    if wait.name.starts_with("end of a thread") {
+    if wait.event == Some(Event::ThreadEnd) {
         // The word is the thread's own, at the upper end of its stack.
         let on_stack = |stack: &Stack<'_>| {
             futex.checked_sub(stack.raw.stack_start).is_some_and(|offset| offset < stack.raw.stack.len() as u64)
@@ -75,7 +75,7 @@ fn of(index: usize, wait: &Wait, stacks: &[Stack<'_>], waits: &[Wait], walker: &
         let frame = |thread: usize| stacks[thread].application().map_or(0, |(frame, _)| frame);
         return ending.map(|thread| suspect(thread, frame(thread), "its-end-is-awaited")).into_iter().collect();
     }
-    let once = wait.name.starts_with("one-time initialisation");
+    let once = wait.event == Some(Event::Initialisation);
     let objects = channel(&stacks[wait.thread], futex, walker);
     let refers: Box<dyn Fn(u64) -> bool> = if objects.is_empty() {
         Box::new(move |value| value <= futex && futex - value <= NEAR)

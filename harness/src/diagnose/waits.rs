@@ -7,7 +7,7 @@ use super::rules::{self, Pattern};
 use super::stacks::{self, Stack};
 use super::syscalls;
 use super::walk::{Lock, Release, Walker};
-use crate::model::{Mode, Provenance, ResourceKind, Snapshot};
+use crate::model::{Event, Mode, Provenance, ResourceKind, Snapshot};
 use std::collections::HashMap;
 
 /// What identifies the thing waited for.
@@ -41,13 +41,15 @@ pub(super) struct Wait {
     pub(super) site: String,
     /// What people call it, for things that are no lock.
     pub(super) name: String,
+    /// Which event it is, where it is one.
+    pub(super) event: Option<Event>,
 }
 
 /// What a wait on a futex that is no lock is, by the frames above it; the first match wins.
-const EVENTS: &[(Pattern, &str)] = &[
+const EVENTS: &[(Pattern, Event)] = &[
     (
         Pattern { path: "tokio::runtime::blocking::pool::Inner::run", file: "tokio-", name: "wait_for_task" },
-        "work for the blocking pool",
+        Event::PoolWork,
     ),
     (
         Pattern {
@@ -55,24 +57,24 @@ const EVENTS: &[(Pattern, &str)] = &[
             file: "src/runtime/scheduler/multi_thread/park.rs",
             name: "",
         },
-        "work for the runtime",
+        Event::RuntimeWork,
     ),
-    (Pattern { path: "tokio::runtime::park", file: "src/runtime/park.rs", name: "" }, "a future in block_on"),
-    (Pattern { path: "std::thread::lifecycle::JoinInner", file: "std/src/thread/", name: "join" }, "end of a thread"),
-    (Pattern { path: "std::thread::JoinHandle", file: "std/src/thread/", name: "scope" }, "end of a thread"),
-    (Pattern { path: "pthread_join", file: "", name: "" }, "end of a thread"),
-    (Pattern { path: "std::sync::mpmc", file: "std/src/sync/mpmc/", name: "recv" }, "message on a channel"),
-    (Pattern { path: "", file: "std/src/sync/mpmc/", name: "send" }, "room in a channel"),
-    (Pattern { path: "std::sync::mpsc", file: "std/src/sync/mpsc", name: "" }, "message on a channel"),
-    (Pattern { path: "crossbeam_channel", file: "crossbeam-channel-", name: "" }, "message on a channel"),
-    (Pattern { path: "flume::", file: "flume-", name: "" }, "message on a channel"),
-    (Pattern { path: "std::sync::barrier", file: "std/src/sync/barrier.rs", name: "" }, "other threads at a barrier"),
-    (Pattern { path: "std::sys::sync::once", file: "std/src/sys/sync/once/", name: "" }, "one-time initialisation"),
-    (Pattern { path: "parking_lot::once", file: "parking_lot-0.12", name: "call_once" }, "one-time initialisation"),
-    (Pattern { path: "futures_executor", file: "futures-executor-", name: "" }, "a future in block_on"),
-    (Pattern { path: "ondvar", file: "/condvar", name: "" }, "condition variable"),
-    (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, "unpark"),
-    (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, "unpark"),
+    (Pattern { path: "tokio::runtime::park", file: "src/runtime/park.rs", name: "" }, Event::Future),
+    (Pattern { path: "std::thread::lifecycle::JoinInner", file: "std/src/thread/", name: "join" }, Event::ThreadEnd),
+    (Pattern { path: "std::thread::JoinHandle", file: "std/src/thread/", name: "scope" }, Event::ThreadEnd),
+    (Pattern { path: "pthread_join", file: "", name: "" }, Event::ThreadEnd),
+    (Pattern { path: "std::sync::mpmc", file: "std/src/sync/mpmc/", name: "recv" }, Event::Message),
+    (Pattern { path: "", file: "std/src/sync/mpmc/", name: "send" }, Event::Room),
+    (Pattern { path: "std::sync::mpsc", file: "std/src/sync/mpsc", name: "" }, Event::Message),
+    (Pattern { path: "crossbeam_channel", file: "crossbeam-channel-", name: "" }, Event::Message),
+    (Pattern { path: "flume::", file: "flume-", name: "" }, Event::Message),
+    (Pattern { path: "std::sync::barrier", file: "std/src/sync/barrier.rs", name: "" }, Event::Barrier),
+    (Pattern { path: "std::sys::sync::once", file: "std/src/sys/sync/once/", name: "" }, Event::Initialisation),
+    (Pattern { path: "parking_lot::once", file: "parking_lot-0.12", name: "call_once" }, Event::Initialisation),
+    (Pattern { path: "futures_executor", file: "futures-executor-", name: "" }, Event::Future),
+    (Pattern { path: "ondvar", file: "/condvar", name: "" }, Event::Condvar),
+    (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, Event::Unpark),
+    (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, Event::Unpark),
 ];
 
 /// Frames into which the guard of an acquisition is followed.
@@ -242,6 +244,7 @@ impl Finder<'_> {
             queued,
             site: site.unwrap_or_default(),
             name: String::new(),
+            event: None,
         }
     }
 
@@ -278,11 +281,12 @@ impl Finder<'_> {
             let hint = stack.innermost_hint()?;
             EVENTS.iter().find(|(pattern, _)| hint.hinted().any(|file| rules::hints(&[*pattern], file)))
         });
-        let (kind, what) = rule.map_or((ResourceKind::Unknown, "a futex"), |(_, what)| (ResourceKind::Channel, *what));
+        let (kind, event) = rule.map_or((ResourceKind::Unknown, Event::Futex), |(_, e)| (ResourceKind::Channel, *e));
         let of = name::variable(address, self.layout).map_or_else(String::new, |name| format!(" of {name}"));
-        let what = format!("{what}{of}");
+        let what = format!("{}{of}", event.word());
         let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
-        self.named(thread, stack, Key::Event(address), kind, what, Provenance::Inferred { rule: rule.into() })
+        let provenance = Provenance::Inferred { rule: rule.into() };
+        Wait { event: Some(event), ..self.named(thread, stack, Key::Event(address), kind, what, provenance) }
     }
 
     /// Any other blocking call.
@@ -329,7 +333,19 @@ impl Finder<'_> {
             Some(_) => format!("{what} in {site}"),
             None => what,
         };
-        Wait { thread, key, kind, mode: Mode::Event, provenance, acquirer, beside: None, queued: false, site, name }
+        Wait {
+            thread,
+            key,
+            kind,
+            mode: Mode::Event,
+            provenance,
+            acquirer,
+            beside: None,
+            queued: false,
+            site,
+            name,
+            event: None,
+        }
     }
 }
 

@@ -41,6 +41,7 @@ fn explained(edges: Vec<Edge>) -> Explained {
         name: id.into(),
         address: None,
         holders: None,
+        event: None,
     });
     Explained {
         resources: resources.collect(),

@@ -1,6 +1,6 @@
 //! What is known about a process that did not answer: who waits for what, who holds it, and how that is known.
 
-use super::{Evidence, Exchange, Outcome};
+use super::{Event, Evidence, Exchange, Outcome};
 use serde::{Deserialize, Serialize};
 
 /// A diagnosis, as `diagnose --format json` prints it and as a hung trial carries it.
@@ -189,6 +189,9 @@ pub struct Resource {
     pub address: Option<u64>,
     /// Holders according to the lock word, and how many were found.
     pub holders: Option<Holders>,
+    /// Which event it is, if it is one and is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Event>,
 }
 
 /// Kinds of resources.

@@ -51,7 +51,7 @@ fn gather_stack(top: Vec<StackFrame>) -> Vec<StackFrame> {
 
 fn lock(id: &str, kind: ResourceKind, name: &str, address: u64) -> Resource {
     let holders = Some(Holders { word: 1, found: 1 });
-    Resource { id: id.into(), kind, name: name.into(), address: Some(address), holders }
+    Resource { id: id.into(), kind, name: name.into(), address: Some(address), holders, event: None }
 }
 
 fn waits(tid: i32, resource: &str, mode: Mode, site: &str) -> Edge {
@@ -305,6 +305,7 @@ pub(crate) fn spin() -> Diagnosis {
         name: "Histogram `lat`: count of shard 1".into(),
         address: Some(0x7f00_0000_8810),
         holders: None,
+        event: None,
     }];
     let rule = Provenance::Inferred { rule: "prometheus-histogram-proto".into() };
     found.edges = vec![
@@ -365,6 +366,7 @@ pub(crate) fn actor() -> Diagnosis {
             name: "std::sync::mpsc channel".into(),
             address: None,
             holders: None,
+            event: Some(Event::Message),
         },
     ];
     let rule = Provenance::Inferred { rule: "channel-peer-by-name".into() };

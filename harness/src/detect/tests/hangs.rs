@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn hung(process: Process) -> Detected {
+pub(super) fn hung(process: Process) -> Detected {
     let trial = Trial::armed().send(Purpose::Judged, URL).wait(BOUND).sampled(1).wait(2 * BOUND).sampled(2);
     let detected = trial.end(2, hang()).explained(process.0).detect();
     assert_eq!(detected.void, None);
@@ -10,7 +10,7 @@ fn hung(process: Process) -> Detected {
     detected
 }
 
-fn summary(detected: &Detected) -> &str {
+pub(super) fn summary(detected: &Detected) -> &str {
     &detected.diagnosis.as_ref().unwrap().summary
 }
 
@@ -36,7 +36,7 @@ fn register_in_collect() -> Process {
 }
 
 /// A request's thread 1 waits for one resource that no thread holds.
-fn waits_for(kind: ResourceKind, name: &str) -> Process {
+pub(super) fn waits_for(kind: ResourceKind, name: &str) -> Process {
     let mode = if kind.is_lock() { Mode::Exclusive } else { Mode::Event };
     Process::new().thread(1, "tokio-rt-worker", true).resource("r", kind, name).waits(1, "r", mode)
 }
@@ -247,64 +247,6 @@ fn a_deadlock_goes_before_a_spin_elsewhere_on_the_request_threads() {
 }
 
 #[test]
-fn no_thread_and_no_worker_left_is_starved() {
-    let app = || Process::new().thread(7, "tokio-rt-worker", false);
-    let starved = hung(app().runtime(4, 4, None));
-    assert_eq!((starved.outcome, starved.covered), (Outcome::Starved, true));
-    assert!(summary(&starved).contains("all 4 workers of the runtime are blocked"));
-    assert_eq!(hung(app().runtime(1, 1, Some(7))).outcome, Outcome::Starved);
-    assert_eq!(hung(app().runtime(4, 3, Some(7))).outcome, Outcome::Stalled, "a worker is left");
-    assert_eq!(
-        hung(app().runtime(4, 1, None)).outcome,
-        Outcome::Stalled,
-        "the blocked worker may be the request's own"
-    );
-    assert_eq!(hung(app().runtime(4, 0, None)).outcome, Outcome::Stalled, "nobody is blocked");
-    assert_eq!(hung(app()).outcome, Outcome::Stalled, "no runtime was recognised, so nothing is known of one");
-    assert!(hung(app().runtime(4, 0, Some(7))).covered);
-    assert!(!hung(app().runtime(4, 3, Some(7))).covered, "a blocked worker may run the request");
-    let mut unseen = app().runtime(4, 4, None);
-    unseen.0.gaps.push(Gap { what: "the stack of thread 7".into(), why: "no unwind table".into(), uncovers: true });
-    let unseen = hung(unseen);
-    assert_eq!((unseen.outcome, unseen.covered), (Outcome::Stalled, false), "its thread may only not have been seen");
-}
-
-#[test]
-fn a_request_with_a_thread_of_its_own_is_not_starved_by_being_the_last_worker() {
-    let process = waits_for(ResourceKind::Io, "a socket").runtime(1, 1, None);
-    assert_eq!(hung(process).outcome, Outcome::Stalled);
-}
-
-#[test]
-fn a_judged_request_behind_as_many_stuck_ones_as_there_are_workers_is_starved() {
-    let process = || waits_for(ResourceKind::Io, "a socket").runtime(1, 1, None);
-    let trial = Trial::armed().send(Purpose::During, URL).send(Purpose::Judged, URL).wait(HANG).sampled(2);
-    assert_eq!(trial.explained(process().0).detect().outcome, Outcome::Starved);
-
-    // With workers left, it takes that nobody polls the driver and that each blocked worker is accounted for.
-    let of_four = |blocked, driver| {
-        let trial = Trial::armed().send(Purpose::During, URL).send(Purpose::Judged, URL).wait(HANG).sampled(2);
-        let process = waits_for(ResourceKind::Io, "a socket").runtime(4, blocked, driver);
-        trial.explained(process.0).detect().outcome
-    };
-    assert_eq!(of_four(1, None), Outcome::Starved);
-    assert_eq!(of_four(1, Some(7)), Outcome::Stalled);
-    assert_eq!(of_four(2, None), Outcome::Stalled);
-}
-
-#[test]
-fn a_lock_held_by_a_task_that_has_no_worker_is_starved() {
-    let mut process = waits_for(ResourceKind::StdMutex, "Mutex<State>").runtime(1, 1, None);
-    process.0.resources[0].holders = Some(Holders { word: 1, found: 0 });
-    assert_eq!(hung(process).outcome, Outcome::Starved);
-
-    let mut process = waits_for(ResourceKind::StdMutex, "Mutex<State>").runtime(2, 1, None);
-    process.0.resources[0].holders = Some(Holders { word: 1, found: 0 });
-    let detected = hung(process);
-    assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, false), "a worker could run that task");
-}
-
-#[test]
 fn a_request_on_cpu_with_progress_is_busy() {
     let detected = hung(Process::new().running(1, "tokio-rt-worker", true, 1800));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Busy, true));
@@ -413,8 +355,10 @@ fn no_thread_at_all_is_a_suspended_task() {
 
 #[test]
 fn what_was_not_seen_leaves_the_case_open() {
-    for (name, says) in [("", "not recognised"), ("a futex", "no lock known here: a channel")] {
-        let open = hung(waits_for(ResourceKind::Unknown, name));
+    for (event, says) in [(None, "not recognised"), (Some(Event::Futex), "no lock known here: a channel")] {
+        let mut process = waits_for(ResourceKind::Unknown, "a futex");
+        process.0.resources[0].event = event;
+        let open = hung(process);
         assert!(
             !open.covered && open.outcome == Outcome::Stalled && summary(&open).contains(says),
             "{}",

@@ -52,6 +52,7 @@ fn waiter(holders: Holders, stable: bool) -> Explained {
         name: "Mutex<Inventory>".into(),
         address: Some(64),
         holders: Some(holders),
+        event: None,
     };
     let waits = crate::model::Edge {
         thread: 1,

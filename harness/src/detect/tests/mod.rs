@@ -4,6 +4,7 @@ mod answers;
 mod any_order;
 mod figures;
 mod hangs;
+mod starved;
 mod trials;
 
 use super::{BODY_LIMIT, Detected, MISSING_HEADER, STALE_HEADER, TrialFacts, UPDATES_MADE, UPDATES_SERIES, detect};
@@ -188,7 +189,16 @@ impl Process {
 
     pub(super) fn resource(mut self, id: &str, kind: ResourceKind, name: &str) -> Process {
         let holders = kind.is_lock().then_some(Holders { word: 1, found: 1 });
-        self.0.resources.push(Resource { id: id.into(), kind, name: name.into(), address: Some(0x1000), holders });
+        let (name, address) = (name.into(), Some(0x1000));
+        self.0.resources.push(Resource { id: id.into(), kind, name, address, holders, event: None });
+        self
+    }
+
+    /// The last resource is this event.
+    pub(super) fn event(mut self, event: Event) -> Process {
+        if let Some(resource) = self.0.resources.last_mut() {
+            resource.event = Some(event);
+        }
         self
     }
 
