@@ -1,7 +1,8 @@
 //! The table: which scenario runs with which parameters against every variant, and what each cell of it must show.
 
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::scenarios::*;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant};
 use gatherlock::catalogue::{Problem, Running, Trial};

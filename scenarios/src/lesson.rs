@@ -1,10 +1,10 @@
 //! What a scenario file hands to the catalogue: its place, its expectations and the way to play it.
 
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
-use crate::variants::{Variant, because};
+use crate::variants::because;
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Company, Drive, Expectation, ExpectedLimits, Outcome, Range, Release, Scenario};
-use std::collections::BTreeMap;
 
 /// One mistake. Its title and its story are the scenario file's own module doc, so that code, doc and report cannot
 /// tell different stories.
@@ -31,30 +31,6 @@ pub(crate) struct Lesson {
     pub(crate) expect: fn(&Setting) -> Cell,
     /// Sets it up; called only where `expect` is not a skip.
     pub(crate) play: fn(&Stage) -> Result<App, Problem>,
-}
-
-/// Which case of a scenario: the variant and the parameters.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Setting {
-    /// The variant.
-    pub(crate) variant: Variant,
-    /// The parameters, by name.
-    pub(crate) params: BTreeMap<String, String>,
-}
-
-impl Setting {
-    /// The value of a parameter that every case of the scenario has.
-    ///
-    /// # Panics
-    /// If the case does not have it: the catalogue's table and the scenario disagree.
-    pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.get(name).unwrap_or_else(|| panic!("the case has no parameter `{name}`"))
-    }
-
-    /// Whether `guarded` can put `guard::Registry` in the place of the registry: it is one for `prometheus` 0.14.
-    fn is_curable(&self) -> bool {
-        !self.params.contains_key("prometheus")
-    }
 }
 
 /// A cell of the matrix: what a case is expected to show, or why there is none.

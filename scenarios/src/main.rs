@@ -8,6 +8,7 @@ mod locks;
 mod official_registry;
 mod peer;
 mod scenarios;
+mod setting;
 mod stage;
 mod variants;
 

@@ -1,6 +1,6 @@
 //! What a scenario plays on: gates, named threads and HTTP servers; and what it gives back, an application to drive.
 
-use crate::lesson::Setting;
+use crate::setting::Setting;
 use axum::Router;
 use axum::routing::get;
 use gatherlock::catalogue::{Gate, Journal, Problem, Running, Trial, this_thread};

@@ -43,7 +43,7 @@ pub(crate) fn run_gatherlock(verb: &str, args: &[String], catalogues: &[Binary])
     }
     let wants_models = verb == "list" || (verb == "repro" && args.iter().any(|arg| arg == "--models"));
     if wants_models && !args.iter().any(|arg| arg == "--checker" || arg.starts_with("--checker=")) {
-        run.arg("--checker").arg(crate::model::checker()?);
+        run.arg("--checker").arg(checker()?);
     }
     let measured = figures();
     // Not into a report that is rendered again: it may be of another machine.
@@ -77,6 +77,21 @@ pub(crate) fn gatherlock(catalogues: &[Binary]) -> Result<Vec<PathBuf>, String> 
     }
     build.args(["--features", &features.join(",")]);
     executables(build)
+}
+
+/// Builds the checker. In the `dev` profile, which optimises the models and is what `cargo test` has built already.
+pub(crate) fn checker() -> Result<PathBuf, String> {
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--message-format",
+        "json-render-diagnostics",
+        "-p",
+        "gatherlock-loom-tests",
+        "--bin",
+        "loom-tests",
+    ]);
+    built(build, "loom-tests")
 }
 
 /// The executable of this name among those that cargo built.

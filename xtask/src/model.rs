@@ -1,7 +1,6 @@
 //! `cargo xtask model`: builds the checker and passes the words on to it.
 
-use crate::build::{built, cargo, status};
-use std::path::PathBuf;
+use crate::build::{cargo, checker, status};
 use std::process::{Command, ExitCode};
 
 /// Checks, replays or lists; the exit code is the checker's. `--search SECONDS [--seed N]` draws random programs for that
@@ -16,21 +15,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let mut check = Command::new(checker()?);
     check.args(args).env("GATHERLOCK_INVOKED_AS", "cargo xtask");
     status(check)
-}
-
-/// Builds the checker. In the `dev` profile, which optimises the models and is what `cargo test` has built already.
-pub(crate) fn checker() -> Result<PathBuf, String> {
-    let mut build = cargo();
-    build.args([
-        "build",
-        "--message-format",
-        "json-render-diagnostics",
-        "-p",
-        "gatherlock-loom-tests",
-        "--bin",
-        "loom-tests",
-    ]);
-    built(build, "loom-tests")
 }
 
 /// Runs the random program search, which is a test that is ignored unless asked for.

@@ -35,7 +35,7 @@ impl Journal {
         });
         if let Err(error) = written {
             eprintln!("cannot write the journal: {error}");
-            super::session::leave(3);
+            super::exit::leave(3);
         }
     }
 

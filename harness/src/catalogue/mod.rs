@@ -34,6 +34,7 @@
 //! with [`wait_until_parked`]; a catalogue never sleeps to get an order.
 
 mod args;
+mod exit;
 mod gate;
 mod journal;
 mod park;

@@ -4,6 +4,7 @@
 //! stdin; end of input ends the process on the spot, and it carries out `ask_detector` and `finish` itself. The main
 //! thread carries out the commands that touch the application, and may get stuck in one.
 
+use super::exit::leave;
 use super::{Invocation, Journal, args};
 use crate::model::{CaseId, Catalogue, ChildEvent, Command, Endpoint};
 use std::any::Any;
@@ -170,12 +171,6 @@ fn listen(journal: &Journal, witness: &Arc<OnceLock<Witness>>) -> std::io::Resul
         leave(0);
     })?;
     Ok(commands)
-}
-
-/// Ends the process without running anything that could wait for a lock.
-pub(super) fn leave(code: i32) -> ! {
-    // SAFETY: `_exit` has no preconditions; skipping destructors and exit handlers is the point.
-    unsafe { libc::_exit(code) }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

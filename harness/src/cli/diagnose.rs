@@ -90,7 +90,7 @@ fn breach(args: &DiagnoseArgs, look: &Look, report: &Report) -> Result<u8, Strin
 
 fn interrupted(scrapes: u64, slowest_us: u64) -> u8 {
     eprintln!("interrupted: {}", so_far(scrapes, slowest_us));
-    super::COULD_NOT_JUDGE
+    super::exit::COULD_NOT_JUDGE
 }
 
 fn so_far(scrapes: u64, slowest_us: u64) -> String {

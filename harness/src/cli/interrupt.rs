@@ -16,7 +16,7 @@ impl Interrupt {
             // In this order: the first signal sets the flag, and only one that finds it set ends the process.
             let caught = signal_hook::flag::register_conditional_shutdown(
                 signal,
-                i32::from(super::COULD_NOT_JUDGE),
+                i32::from(super::exit::COULD_NOT_JUDGE),
                 Arc::clone(&interrupt.0),
             )
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupt.0)));

@@ -3,6 +3,7 @@
 mod args;
 mod diagnose;
 mod endpoint;
+mod exit;
 mod figures;
 mod gate;
 mod interrupt;
@@ -14,10 +15,8 @@ mod repro;
 
 use args::{Cli, Verb};
 use clap::Parser;
+use exit::COULD_NOT_JUDGE;
 use std::process::ExitCode;
-
-/// Exit code for "could not judge": usage, environment, invalid trials, no case selected.
-const COULD_NOT_JUDGE: u8 = 2;
 
 /// Parses the arguments, runs the verb and returns its exit code.
 pub fn main() -> ExitCode {

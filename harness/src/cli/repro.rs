@@ -139,7 +139,7 @@ fn catch_signals(registry: &Registry) -> Result<(), String> {
         let mut asked = false;
         for _ in signals.forever() {
             if asked {
-                std::process::exit(i32::from(super::COULD_NOT_JUDGE));
+                std::process::exit(i32::from(super::exit::COULD_NOT_JUDGE));
             }
             asked = true;
             registry.kill_all();

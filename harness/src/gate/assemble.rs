@@ -1,6 +1,6 @@
 //! From a run's header and its trials to the report: a pure function, so that a killed run's journal makes the same one.
 
-use super::findings::findings;
+use super::findings::{counted, findings};
 use super::models;
 use crate::model::{
     Case, CaseId, CaseReport, Checker, Claim, Environment, Expectation, Figures, Graded, ModelReport, REPORT_SCHEMA,
@@ -151,11 +151,6 @@ fn verdict(expectation: &Expectation, trials: &[TrialReport], planned: u32) -> V
     let missing = (planned as usize).saturating_sub(trials.len());
     let graded: Vec<Graded> = trials.iter().map(graded).chain(std::iter::repeat_n(Graded::Void, missing)).collect();
     grade(expectation, &graded)
-}
-
-/// Trials that count: those that are not void.
-pub(crate) fn counted(trials: &[TrialReport]) -> u32 {
-    u32::try_from(trials.iter().filter(|trial| trial.void.is_none()).count()).unwrap_or(u32::MAX)
 }
 
 fn scenario_info(scenario: &Scenario) -> ScenarioInfo {

@@ -1,6 +1,7 @@
 //! The load that the parent puts on an endpoint, and when it looks at the process meanwhile.
 
-use super::stage::{Halt, Stage};
+use super::halt::Halt;
+use super::stage::Stage;
 use crate::model::{Command, Drive, Fact, Purpose, Release};
 use crate::probe::scrape::ScrapeRequest;
 use crate::probe::{HttpUrl, health};

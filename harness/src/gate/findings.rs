@@ -1,7 +1,6 @@
 //! Sentences that follow from several cases together, each with the strength of what it rests on.
 
-use super::assemble::counted;
-use crate::model::{CaseReport, Claim, Finding, Strength, Verdict};
+use crate::model::{CaseReport, Claim, Finding, Strength, TrialReport, Verdict};
 
 /// States every claim of which at least one case was run: as held if all its cases held, as broken otherwise. A claim
 /// whose cases were not all selected is not stated at all, because the run says nothing about it.
@@ -25,4 +24,9 @@ fn finding(claim: &Claim, cases: &[CaseReport]) -> Option<Finding> {
         format!("{} ({})", claim.broken, not.join(", "))
     };
     Some(Finding { says, strength: Strength::Trials { n }, cases: claim.cases.clone(), models: Vec::new() })
+}
+
+/// Trials that count: those that are not void.
+pub(crate) fn counted(trials: &[TrialReport]) -> u32 {
+    u32::try_from(trials.iter().filter(|trial| trial.void.is_none()).count()).unwrap_or(u32::MAX)
 }

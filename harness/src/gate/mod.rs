@@ -1,17 +1,20 @@
 //! The composition root: plans, runs, grades and reports, and is the only place that turns verdicts into an exit code.
 
 mod assemble;
+mod checks;
 mod drive;
 mod endpoint;
 mod environment;
 mod event;
 mod findings;
+mod halt;
 mod keeper;
 mod live;
 mod models;
 mod own;
 mod requests;
 mod run;
+mod setup;
 mod stage;
 mod trial;
 

@@ -1,20 +1,15 @@
-//! The model checks of a run: after the trials, because they burn CPU, and beside them in the report.
+//! What the model checks of a run are, and what they add to its report.
 
-use super::event::{Observer, RunEvent};
-use super::keeper::Keeper;
-use super::run::ReproOptions;
 use crate::model::{Agreement, Checker, Finding, ModelClaim, ModelReport, Reality, Strength, Verdict, model_scenario};
-use crate::runner::{Registry, checker};
-use std::path::Path;
 
 /// The words that select the models of a run, and how many checks they make: all of them, unless cases were selected; then
 /// those of the selected scenarios.
 pub(super) fn selection<'a>(
     checker: &Checker,
-    options: &ReproOptions,
+    globs: &[String],
     scenarios: impl Iterator<Item = &'a str>,
 ) -> (Vec<String>, u64) {
-    if options.globs.is_empty() {
+    if globs.is_empty() {
         return (Vec::new(), checker.checks);
     }
     let mut names: Vec<String> = Vec::new();
@@ -26,37 +21,6 @@ pub(super) fn selection<'a>(
     let models: usize = names.iter().map(|name| checker.models_of(name).count()).sum();
     let each = checker.checks / (checker.models.len() as u64).max(1);
     (names, models as u64 * each)
-}
-
-/// Lets the checker check; what it says goes to the keeper.
-pub(super) fn check(
-    exe: &Path,
-    (names, checks): (&[String], u64),
-    keeper: &mut Keeper,
-    registry: &Registry,
-    observer: &dyn Observer,
-) {
-    if checks == 0 || registry.is_closed() {
-        return;
-    }
-    observer.event(&RunEvent::Checking { checks });
-    let mut done = 0;
-    let ended = checker::check(exe, names, registry, |report| {
-        done += 1;
-        observer.event(&RunEvent::Checked { report: &report });
-        if let Err(what) = keeper.record_model(report) {
-            observer.event(&RunEvent::Problem { what: &what });
-        }
-    });
-    let problem = match ended {
-        Err(error) => Some(error.to_string()),
-        Ok(()) if done < checks && !registry.is_closed() => Some(format!("the checker made {done} of {checks} checks")),
-        Ok(()) => None,
-    };
-    if let Some(what) = problem {
-        observer.event(&RunEvent::Problem { what: &what });
-        keeper.problem(what);
-    }
 }
 
 /// Puts the checks in the checker's order, and keeps one counterexample for each model, and that of every check that did not

@@ -1,11 +1,19 @@
 //! The requests of one trial: which were sent, which are still open.
 
-use super::stage::Heard;
 use crate::model::{Exchange, Purpose};
 use crate::probe::scrape::{BeginError, InFlight, ScrapeRequest, Scraper};
+use crate::runner::Said;
 use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
+
+/// What the parent hears while a trial runs.
+pub(crate) enum Heard {
+    /// From the child.
+    Said(Said),
+    /// The end of request number so and so.
+    Ended(u32, Exchange),
+}
 
 /// A request that was sent.
 #[derive(Debug)]

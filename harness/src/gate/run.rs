@@ -4,8 +4,9 @@ use super::assemble::{CaseRecord, RunHeader, TrialRecord, graded};
 use super::environment::{environment, tool};
 use super::event::{Observer, RunEvent};
 use super::keeper::{Keeper, KeeperError};
-use super::models;
-use super::trial::{TrialSetup, Witness, run_trial};
+use super::setup::{TrialSetup, Witness};
+use super::trial::run_trial;
+use super::{checks, models};
 use crate::diagnose::Engine;
 use crate::model::{Case, Catalogue, Company, Figures, Report, TrialReport, Variant, grade_trial};
 use crate::probe::scrape::Scraper;
@@ -120,7 +121,7 @@ pub fn repro(
     let mut header = header(options, &catalogues, &plan);
     let scenarios = header.cases.iter().map(|record| record.case.id.scenario.as_str());
     let (names, checks) =
-        offered.as_ref().map(|offered| models::selection(offered, options, scenarios)).unwrap_or_default();
+        offered.as_ref().map(|offered| models::selection(offered, &options.globs, scenarios)).unwrap_or_default();
     (header.checker, header.checks) = (offered, checks);
 
     let mut keeper = Keeper::create(&options.out, header)?;
@@ -160,7 +161,7 @@ pub fn repro(
     shared.side_by_side(alone, 1);
     shared.again();
     if let Some(exe) = &options.checker {
-        models::check(exe, (&names, checks), &mut keeper, registry, observer);
+        checks::check(exe, (&names, checks), &mut keeper, registry, observer);
     }
     // The trials' own journals are of no use once the run's journal has what they said.
     if let Err(error) = std::fs::remove_dir_all(&trials_folder) {

@@ -1,9 +1,10 @@
 //! The parent's side of one trial: the child, what was observed so far, and the two samples.
 
-use super::requests::Requests;
-use super::trial::TrialSetup;
+use super::halt::Halt;
+use super::requests::{Heard, Requests};
+use super::setup::TrialSetup;
 use crate::detect::read_bodies;
-use crate::model::{ChildEvent, Command, Company, Endpoint, Exchange, Explained, Fact, Observation, Purpose, Snapshot};
+use crate::model::{ChildEvent, Command, Company, Endpoint, Explained, Fact, Observation, Purpose, Snapshot};
 use crate::runner::clock::Epoch;
 use crate::runner::cpus::Others;
 use crate::runner::{Child, JournalFault, LagWatch, Said, SpawnOptions};
@@ -21,23 +22,6 @@ const DETECTOR_LIMIT: Duration = Duration::from_secs(3);
 const FINISH_LIMIT: Duration = Duration::from_millis(500);
 /// How often whoever waits looks whether the run was interrupted.
 const LOOK_UP: Duration = Duration::from_millis(50);
-
-/// Why a trial stopped before its end.
-#[derive(Debug)]
-pub(crate) enum Halt {
-    /// It says nothing, for this reason.
-    Void(String),
-    /// The child said that it failed, or ended: the observations tell.
-    Told,
-}
-
-/// What the parent hears while a trial runs.
-pub(crate) enum Heard {
-    /// From the child.
-    Said(Said),
-    /// The end of request number so and so.
-    Ended(u32, Exchange),
-}
 
 /// See the module's documentation.
 pub(crate) struct Stage<'a> {

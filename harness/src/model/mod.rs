@@ -2,11 +2,13 @@
 
 mod canary;
 mod case;
+mod case_report;
 mod catalogue;
 mod check;
 mod checker;
 mod diagnosis;
 mod event;
+mod evidence;
 mod expectation;
 mod explained;
 mod figures;
@@ -20,17 +22,20 @@ mod reality_tests;
 mod recording;
 mod report;
 mod snapshot;
+mod timeline;
 mod verdict;
 #[cfg(test)]
 mod verdict_tests;
 
 pub use canary::*;
 pub use case::*;
+pub use case_report::*;
 pub use catalogue::*;
 pub use check::*;
 pub use checker::*;
 pub use diagnosis::*;
 pub use event::*;
+pub use evidence::*;
 pub use expectation::*;
 pub use explained::*;
 pub use figures::*;
@@ -42,4 +47,5 @@ pub use reality::*;
 pub use recording::*;
 pub use report::*;
 pub use snapshot::*;
+pub use timeline::*;
 pub use verdict::*;

@@ -1,54 +1,19 @@
 //! The report as Markdown for a CI step summary: never above 1 MiB, and honest about what it left out.
 
+mod escape;
 mod fixes;
 mod models;
+mod page;
 
 use super::{digest, matrix::Matrix, terminal, text, waits};
-use crate::model::{CaseReport, Diagnosis, Report, Verdict};
+use crate::model::{CaseReport, Diagnosis, Report};
+use escape::{code, code_cell, escape_html, longest_run, prose, prose_cell};
+use page::{Page, sign};
 use std::fmt::Write;
-
-/// The most bytes that are written: what a step summary takes.
-const LIMIT: usize = 1 << 20;
-/// Kept free for the note about what was left out.
-const RESERVE: usize = 4 << 10;
-
-/// A page that takes blocks as long as they fit, and counts those that do not.
-struct Page {
-    out: String,
-    left_out: Vec<(&'static str, usize)>,
-}
-
-impl Page {
-    /// Adds `block` whole or not at all.
-    fn add(&mut self, kind: &'static str, block: &str) -> bool {
-        if self.out.len() + block.len() <= LIMIT - RESERVE {
-            self.out.push_str(block);
-            return true;
-        }
-        match self.left_out.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += 1,
-            None => self.left_out.push((kind, 1)),
-        }
-        false
-    }
-
-    fn finish(mut self) -> String {
-        if !self.left_out.is_empty() {
-            let parts: Vec<String> = self.left_out.iter().map(|(kind, n)| text::count(*n, kind)).collect();
-            let _ = write!(
-                self.out,
-                "\n---\n\nLeft out, because a summary may have 1 MiB at most: {}. All of it is in `report.json` and in \
-                 the HTML page of the same run.\n",
-                text::list(&parts)
-            );
-        }
-        self.out
-    }
-}
 
 /// The report as Markdown.
 pub fn render(report: &Report) -> String {
-    let mut page = Page { out: String::new(), left_out: Vec::new() };
+    let mut page = Page::new();
     if let Some(found) = report.diagnosis.as_ref().filter(|_| report.cases.is_empty()) {
         page.add("heading", &format!("## Gatherlock: {}\n\n", prose(&waits::headline(found))));
         page.add("summary", &format!("{}\n\n{}\n\n", prose(&found.summary), code(&digest::command(&report.command))));
@@ -236,69 +201,4 @@ fn diagnoses(page: &mut Page, matrix: &Matrix<'_>) {
 fn beside(case: &CaseReport) -> String {
     let figures = digest::figures(case);
     if figures.is_empty() { String::new() } else { format!(" ({})", figures.join(", ")) }
-}
-
-fn sign(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Held) => "✓",
-        Some(Verdict::Violated) => "✗",
-        Some(Verdict::Vanished) => "∅",
-        Some(Verdict::Inconclusive) => "?",
-        None => "–",
-    }
-}
-
-/// Text in which nothing is markup, a link or a mention.
-fn prose(text: &str) -> String {
-    let text = text::sentence(text);
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            // A mention is found after escapes are undone, so the sign itself must be kept from the name behind it.
-            '@' => out.push_str("@<!-- -->"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '#' | '$' | '!' | '|' => {
-                out.push('\\');
-                out.push(c);
-            }
-            // `https://` and `www.` would become links.
-            ':' if out.ends_with("http") || out.ends_with("https") || out.ends_with("ftp") => out.push_str("\\:"),
-            '.' if out.to_ascii_lowercase().ends_with("www") => out.push_str("\\."),
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-/// The same within a table, where `prose` has escaped the bars already.
-fn prose_cell(text: &str) -> String {
-    prose(&text::name(text))
-}
-
-/// A code span that holds `text` whatever backticks are in it.
-fn code(text: &str) -> String {
-    let text = text::line(text, text::STORY);
-    let fence = "`".repeat(longest_run(&text, '`') + 1);
-    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
-    format!("{fence}{pad}{text}{pad}{fence}")
-}
-
-/// A code span within a table, where a bar ends the cell even in code.
-fn code_cell(text: &str) -> String {
-    code(&text::name(text)).replace('|', "\\|")
-}
-
-fn longest_run(text: &str, wanted: char) -> usize {
-    let (mut longest, mut run) = (0, 0);
-    for c in text.chars() {
-        run = if c == wanted { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    longest
-}
-
-fn escape_html(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

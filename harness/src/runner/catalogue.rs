@@ -2,7 +2,7 @@
 
 use super::attendant::Attendant;
 use super::output::Keep;
-use super::process::{Exit, Life};
+use super::process::Exit;
 use super::registry::Registry;
 use crate::model::{CATALOGUE_PROTOCOL, CaseId, Catalogue};
 use std::collections::BTreeSet;
@@ -74,10 +74,10 @@ pub fn read(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Catalo
 fn list(exe: &Path, timeout: Duration, registry: &Registry) -> Result<Catalogue, CatalogueProblem> {
     let mut command = Command::new(exe);
     command.args(["list", "--format", "json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut process, life) = Life::start(command, 0, registry).map_err(CatalogueProblem::Start)?;
+    let (mut process, life) = registry.start(command, 0).map_err(CatalogueProblem::Start)?;
     let attendant = Attendant::start(&mut process, Keep::First(MOST), Arc::clone(&life), None, |_| {});
     let by_itself = if attendant.is_ok() { life.wait_exit(timeout) } else { None };
-    let ended = life.end(registry);
+    let ended = registry.end(&life);
     let mut attendant = attendant.map_err(|e| CatalogueProblem::Attend(e.to_string()))?;
     attendant.stop();
     let Some(exit) = by_itself else { return Err(CatalogueProblem::Timeout(timeout)) };

@@ -2,7 +2,7 @@
 
 use super::lines::{JournalProblem, Splitter};
 use super::output::{Capture, Keep};
-use super::process::{Exit, Life};
+use super::process::Exit;
 use super::registry::Registry;
 use crate::model::{CHECKER_PROTOCOL, Checker, ModelReport};
 use serde::de::DeserializeOwned;
@@ -136,7 +136,7 @@ fn run<T: DeserializeOwned + Send>(
 ) -> Result<Option<Ended>, CheckerProblem> {
     let mut command = Command::new(exe);
     command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (mut child, life) = Life::start(command, 0, registry).map_err(CheckerProblem::Start)?;
+    let (mut child, life) = registry.start(command, 0).map_err(CheckerProblem::Start)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let (tell, hear) = channel::<Result<T, JournalProblem>>();
     std::thread::scope(|scope| {
@@ -153,7 +153,7 @@ fn run<T: DeserializeOwned + Send>(
         let heard = listen(&hear, timeout, &mut take);
         // By itself it has ended once both streams are closed; where it has not, it is ended, and the streams with it.
         let exit = if heard.is_ok() { life.wait_exit(timeout.unwrap_or(Duration::from_secs(60))) } else { None };
-        let ended = life.end(registry).map_err(|error| CheckerProblem::Attend(error.to_string()));
+        let ended = registry.end(&life).map_err(|error| CheckerProblem::Attend(error.to_string()));
         let attended = |_| CheckerProblem::Attend("a thread that reads its output panicked".to_string());
         let cut = reader.join().map_err(attended)?;
         let last_words = words.join().map_err(attended)?;

@@ -171,7 +171,7 @@ impl Child {
         program.envs(options.env.iter().map(|(name, value)| (name, value)));
         program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let nice = if options.low_priority { LOW_PRIORITY } else { 0 };
-        let start = || Life::start(program, nice, &options.registry);
+        let start = || options.registry.start(program, nice);
         let started = if options.leaves_a_cpu { cpus::all_but_one(start) } else { start() };
         let (mut process, life) = started.map_err(|source| {
             if options.registry.is_closed() {
@@ -198,7 +198,7 @@ impl Child {
             }
             Err(source) => {
                 // The first error is the one to tell; a group that cannot be ended here stays in the registry.
-                let _ = life.end(&options.registry);
+                let _ = options.registry.end(&life);
                 Err(SpawnError::Attendant { source })
             }
         }
@@ -261,7 +261,7 @@ impl Child {
             return Ok(exit);
         }
         self.stdin = None;
-        let exit = self.life.end(&self.registry);
+        let exit = self.registry.end(&self.life);
         self.attendant.stop();
         self.ended = exit.as_ref().ok().copied();
         exit

@@ -1,6 +1,5 @@
 //! A process group that is ours: started so that it dies with us, watched, and ended whole.
 
-use super::registry::Registry;
 use super::watch::{TICK, poll_timeout};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
@@ -10,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How a process ended.
@@ -84,20 +83,18 @@ struct State {
 }
 
 impl Life {
-    /// Starts `command` as the leader of a new process group that is killed when the calling *thread* ends, and enters
-    /// it into `registry`. `nice` is added to its nice value.
-    pub(super) fn start(mut command: Command, nice: i32, registry: &Registry) -> io::Result<(Child, Arc<Life>)> {
+    /// Starts `command` as the leader of a new process group that is killed when the calling *thread* ends. `nice` is
+    /// added to its nice value. To be called through the registry, which must know of it from its first moment.
+    pub(super) fn start(mut command: Command, nice: i32) -> io::Result<(Child, Life)> {
         command.process_group(0);
         let parent = std::process::id();
         // SAFETY: between fork and exec only async-signal-safe calls are made: prctl, getppid, setrlimit, nice; nothing
         // allocates, an error is a plain number.
         unsafe { command.pre_exec(move || bind_to_parent(parent, nice)) };
-        registry.start(move || {
-            let child = command.spawn()?;
-            let pid = child.id() as i32;
-            let life = Life { group: Pid::from_raw(pid), pidfd: pidfd_open(pid), state: Mutex::default() };
-            Ok((child, Arc::new(life)))
-        })
+        let child = command.spawn()?;
+        let pid = child.id() as i32;
+        let life = Life { group: Pid::from_raw(pid), pidfd: pidfd_open(pid), state: Mutex::default() };
+        Ok((child, life))
     }
 
     /// The leader's pid, which is the group's id as well.
@@ -143,13 +140,12 @@ impl Life {
     }
 
     /// Kills the group, waits until none of it is left, and reaps the leader.
-    pub(super) fn end(&self, registry: &Registry) -> Result<Exit, KillError> {
+    pub(super) fn end(&self) -> Result<Exit, KillError> {
         let system = |source| KillError::System { group: self.pid(), source };
         let survives = || KillError::Survives { group: self.pid(), seconds: DYING.as_secs() };
         self.kill().map_err(system)?;
         let end = Instant::now() + DYING;
         let exit = self.wait_exit(DYING).ok_or_else(survives)?;
-        registry.forget(self.pid());
         {
             let mut state = self.state();
             if !state.reaped {
@@ -168,6 +164,11 @@ impl Life {
             wait_readable(fd.as_ref().map(|fd| fd.as_fd()), left);
         }
         Ok(exit)
+    }
+
+    /// Whether the leader's pid was given back to the system, and may come to mean another process.
+    pub(super) fn is_reaped(&self) -> bool {
+        self.state().reaped
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -304,46 +305,43 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(60);
 
     /// A process that does nothing until its stdin ends.
-    fn idle(registry: &Registry) -> (Child, Arc<Life>) {
+    fn idle() -> (Child, Life) {
         let mut command = Command::new("cat");
         command.stdin(Stdio::piped()).stdout(Stdio::null());
-        Life::start(command, 0, registry).unwrap()
+        Life::start(command, 0).unwrap()
     }
 
     #[test]
     fn a_kill_that_comes_too_late_is_not_taken_for_the_cause() {
-        let registry = Registry::new();
-        let (_child, life) = idle(&registry);
+        let (_child, life) = idle();
         nix::sys::signal::kill(life.group, Signal::SIGKILL).unwrap();
         // Nobody has asked how it ended before the group is killed.
         if let Some(fd) = life.fd() {
             let mut fds = [PollFd::new(fd, PollFlags::POLLIN)];
             assert_eq!(poll(&mut fds, poll_timeout(PATIENCE)), Ok(1));
         }
-        let exit = life.end(&registry).unwrap();
+        let exit = life.end().unwrap();
         assert_eq!(exit, Exit { code: None, signal: Some(libc::SIGKILL), by_runner: false });
-        assert!(registry.pids().is_empty());
+        assert!(life.is_reaped());
     }
 
     #[test]
     fn without_a_pidfd_the_end_is_seen_all_the_same() {
-        let registry = Registry::new();
-        let (mut child, _) = idle(&registry);
+        let (mut child, _) = idle();
         let life = Life { group: Pid::from_raw(child.id() as i32), pidfd: None, state: Mutex::default() };
         assert_eq!(life.wait_exit(Duration::ZERO), None);
         drop(child.stdin.take());
         let exit = Exit { code: Some(0), signal: None, by_runner: false };
         assert_eq!(life.wait_exit(PATIENCE), Some(exit));
-        assert_eq!(life.end(&registry).unwrap(), exit);
+        assert_eq!(life.end().unwrap(), exit);
     }
 
     #[test]
     fn a_process_that_somebody_else_reaped_ended_in_an_unknown_way() {
-        let registry = Registry::new();
-        let (mut child, life) = idle(&registry);
+        let (mut child, life) = idle();
         drop(child.stdin.take());
         child.wait().unwrap();
-        let exit = life.end(&registry).unwrap();
+        let exit = life.end().unwrap();
         assert_eq!(exit, Exit { code: None, signal: None, by_runner: false });
         assert_eq!(exit.to_string(), "ended in an unknown way");
     }

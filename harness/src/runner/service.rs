@@ -24,7 +24,7 @@ impl Service {
     pub fn start(command: &str, registry: &Registry) -> io::Result<Service> {
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).stdin(Stdio::null()).stdout(Stdio::from(io::stderr()));
-        let (_, life) = Life::start(shell, 0, registry)?;
+        let (_, life) = registry.start(shell, 0)?;
         Ok(Service { life, registry: registry.clone(), ended: false, thread: std::marker::PhantomData })
     }
 
@@ -42,7 +42,7 @@ impl Service {
             return Ok(());
         }
         self.ended = true;
-        self.life.end(&self.registry).map(drop)
+        self.registry.end(&self.life).map(drop)
     }
 }
 

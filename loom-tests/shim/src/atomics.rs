@@ -142,7 +142,7 @@ macro_rules! atomic {
                 );
                 match result {
                     Ok(_) => self.written(),
-                    Err(_) if self.fails_again() => engine::yield_now(),
+                    Err(_) if self.fails_again() => context::yield_now(),
                     Err(_) => {}
                 }
                 result

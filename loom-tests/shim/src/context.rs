@@ -6,9 +6,10 @@
 
 use crate::engine::{self, Engine};
 use crate::event::{Action, Event, Mode, Object, ObjectKind};
-use crate::lazy::LazyValues;
 use backtrace::Backtrace;
+use std::any::Any;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::rc::Rc;
 
@@ -47,6 +48,9 @@ struct Thread {
     finished: bool,
     unwinding: bool,
 }
+
+/// The lazy statics of one execution, by the address of the static; each is what [`crate::Lazy`] makes of it.
+pub(crate) type LazyValues = BTreeMap<usize, Rc<dyn Any>>;
 
 #[derive(Default)]
 struct Context {
@@ -222,6 +226,22 @@ pub(crate) fn switching<R>(call: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Lets another thread run: said where code spins, because a scheduler that never leaves a spinning thread never ends.
+pub(crate) fn yield_now() {
+    switching(|| match engine::current() {
+        Engine::Loom => loom::thread::yield_now(),
+        Engine::Shuttle => shuttle::thread::yield_now(),
+    });
+}
+
+/// Ends an execution in which no thread can run any more. loom finds that by itself at the next wait. shuttle would, too,
+/// and would print advice on standard error that is not ours, so its scheduler is asked once more and stops.
+pub(crate) fn give_up() {
+    if engine::current() == Engine::Shuttle {
+        yield_now();
+    }
+}
+
 pub(crate) fn new_object<T: ?Sized>(kind: ObjectKind) -> usize {
     with(|context| context.add_object(kind, std::any::type_name::<T>()))
 }
@@ -247,7 +267,7 @@ pub(crate) fn finish(thread: usize) {
         context.notice_deadlock();
     });
     if is_deadlocked() {
-        engine::give_up();
+        give_up();
     }
 }
 
@@ -282,7 +302,7 @@ pub(crate) fn block(object: usize, mode: Mode, at: &'static Location<'static>) {
         context.notice_deadlock();
     });
     if is_deadlocked() {
-        engine::give_up();
+        give_up();
     }
 }
 

@@ -34,19 +34,3 @@ pub(crate) fn current() -> Engine {
 pub(crate) fn set(engine: Option<Engine>) -> Option<Engine> {
     ENGINE.replace(engine)
 }
-
-/// Lets another thread run: said where code spins, because a scheduler that never leaves a spinning thread never ends.
-pub(crate) fn yield_now() {
-    crate::context::switching(|| match current() {
-        Engine::Loom => loom::thread::yield_now(),
-        Engine::Shuttle => shuttle::thread::yield_now(),
-    });
-}
-
-/// Ends an execution in which no thread can run any more. loom finds that by itself at the next wait. shuttle would, too,
-/// and would print advice on standard error that is not ours, so its scheduler is asked once more and stops.
-pub(crate) fn give_up() {
-    if current() == Engine::Shuttle {
-        yield_now();
-    }
-}

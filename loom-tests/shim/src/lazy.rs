@@ -4,7 +4,6 @@ use crate::context;
 use crate::event::{Action, Mode, ObjectKind};
 use crate::monitor::{Look, Monitor};
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::panic::Location;
 use std::rc::Rc;
@@ -14,10 +13,6 @@ struct Slot {
     initialising: Monitor<bool>,
     value: std::cell::OnceCell<Box<dyn Any>>,
 }
-
-/// The lazy statics of one execution, by the address of the static.
-#[derive(Default)]
-pub(crate) struct LazyValues(BTreeMap<usize, Rc<Slot>>);
 
 /// A lazily initialised static: what [`lazy_static!`](crate::lazy_static) declares.
 #[derive(Debug)]
@@ -31,12 +26,13 @@ impl<T: 'static> Lazy<T> {
 
     fn slot(&self) -> Rc<Slot> {
         let key = std::ptr::from_ref(self).addr();
-        if let Some(slot) = context::with_lazies(|lazies| lazies.0.get(&key).map(Rc::clone)) {
-            return slot;
+        if let Some(slot) = context::with_lazies(|lazies| lazies.get(&key).map(Rc::clone)) {
+            return slot.downcast().expect("only lazy statics are kept there");
         }
         let object = context::new_object::<T>(ObjectKind::Lazy);
         let slot = Rc::new(Slot { initialising: Monitor::new(object, false), value: std::cell::OnceCell::new() });
-        context::with_lazies(|lazies| lazies.0.insert(key, Rc::clone(&slot)));
+        let kept: Rc<dyn Any> = Rc::<Slot>::clone(&slot);
+        context::with_lazies(|lazies| lazies.insert(key, kept));
         slot
     }
 }

@@ -78,7 +78,7 @@ impl<T> std::fmt::Debug for JoinHandle<T> {
 
 /// Lets another thread run.
 pub fn yield_now() {
-    engine::yield_now();
+    context::yield_now();
 }
 
 /// `std::thread::sleep`, which no model has.

@@ -1,7 +1,7 @@
 //! A run of loom.
 
 use super::pass::{Pass, Progress, Wanted};
-use super::{Body, Limits};
+use super::search::{Body, Limits};
 use crate::shim::Engine;
 use loom::model::Builder;
 use std::sync::Arc;

@@ -1,13 +1,14 @@
 //! One run of an engine over a body, and what both engines' runs have in common.
 
-use super::{Behaviour, Body, Limits};
+use super::hook;
+use super::search::{Body, Limits};
+use crate::behaviour::{self, Behaviour};
 use crate::shim::{self, Engine, Recorded, Recording};
 use std::any::Any;
-use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Once};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// Which executions to record.
@@ -129,7 +130,7 @@ impl Progress {
     pub(super) fn execute_or_stop(&self, body: &Body) {
         if !self.may_begin() {
             shim::tear_down();
-            panic::panic_any(Stop);
+            std::panic::panic_any(Stop);
         }
         self.execute(body);
     }
@@ -137,17 +138,17 @@ impl Progress {
     /// Keeps the behaviour of the execution that has just ended: other threads may have run on after the body.
     fn keep_behaviour(&self, recorded: &Recorded) {
         if self.collect && !recorded.threads.is_empty() {
-            self.state().behaviours.insert(super::behaviour_of(recorded));
+            self.state().behaviours.insert(behaviour::of(recorded));
         }
     }
 
     /// Runs an engine and classes how it ended.
     pub(super) fn run(&self, engine: Engine, start: impl FnOnce()) -> Pass {
-        install_hook();
+        hook::install();
         let entered = shim::enter(engine);
-        let was = EXPLORING.replace(true);
+        let was = hook::EXPLORING.replace(true);
         let result = catch_unwind(AssertUnwindSafe(start));
-        EXPLORING.set(was);
+        hook::EXPLORING.set(was);
         let recorded = shim::take_recorded();
         if result.is_ok() && !recorded.deadlocked {
             self.keep_behaviour(&recorded);
@@ -189,35 +190,4 @@ fn class(message: &str) -> Ended {
 fn words(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a message").to_owned()
-}
-
-thread_local!(static EXPLORING: Cell<bool> = const { Cell::new(false) });
-
-/// Sends panics of explored bodies to the shim instead of to stderr; all others go where they went.
-fn install_hook() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        // shuttle puts its own hook in front at its first run, for good: let it, then take it away again.
-        super::shuttle::run_nothing();
-        drop(panic::take_hook());
-        panic::set_hook(Box::new(move |info| {
-            if EXPLORING.get() {
-                note(info);
-            } else {
-                before(info);
-            }
-        }));
-    });
-}
-
-fn note(info: &PanicHookInfo<'_>) {
-    // A panic of an engine is the end of the execution, not of one thread: nothing is poisoned or given back by it.
-    let file = info.location().map_or("", |location| location.file());
-    let engines = ["/loom-0.", "/shuttle-", "/generator-", "/corosensei-"];
-    if engines.iter().any(|engine| file.contains(engine)) {
-        shim::tear_down();
-    } else {
-        shim::note_panic();
-    }
 }

@@ -1,7 +1,8 @@
 //! A run of shuttle, with every choice recorded.
 
+use super::found::Every;
 use super::pass::{Ended, Pass, Progress, Wanted};
-use super::{Body, Limits, Search};
+use super::search::{Body, Limits, Search};
 use crate::shim::{self, Engine, Recording};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Schedule, Scheduler, Task, TaskId};
 use shuttle::{Config, FailurePersistence, MaxSteps, Runner};
@@ -175,9 +176,9 @@ impl Scheduler for Tree {
 }
 
 /// Every schedule, also after executions that hang. `None` if a limit is hit or something else goes wrong.
-pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<super::Every> {
+pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<Every> {
     let tree = Tree::default();
-    let mut every = super::Every::default();
+    let mut every = Every::default();
     loop {
         let wanted = Wanted { all: Recording::Everything, only: None, counter: None };
         let left = Limits { executions: limits.executions.saturating_sub(every.executions), ..limits };
@@ -196,14 +197,9 @@ pub(super) fn run_past_hangs(body: &Body, limits: Limits) -> Option<super::Every
         match pass.ended {
             Ended::Finished => return Some(every),
             Ended::Stuck if pass.recorded.deadlocked => {
-                every.hung.insert(super::behaviour_of(&pass.recorded));
+                every.hung.insert(crate::behaviour::of(&pass.recorded));
             }
             _ => return None,
         }
     }
-}
-
-/// Runs shuttle on nothing, so that it has done what it does at its first run.
-pub(super) fn run_nothing() {
-    Runner::new(RandomScheduler::new_from_seed(0, 1), config(Limits::default())).run(|| ());
 }

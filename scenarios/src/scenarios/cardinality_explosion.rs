@@ -35,7 +35,8 @@
 //! ```
 
 use super::series::{self, Series};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;

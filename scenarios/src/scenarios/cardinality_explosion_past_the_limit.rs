@@ -32,7 +32,8 @@
 //! ```
 
 use super::cardinality_explosion;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
+use crate::setting::Setting;
 use crate::variants::Variant;
 use gatherlock::model::{Drive, Outcome};
 

@@ -34,8 +34,9 @@
 
 use super::handlers;
 use super::prometheus::{IntCounter, Registry};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, atomics, exporter, official};
 use gatherlock::catalogue::Problem;

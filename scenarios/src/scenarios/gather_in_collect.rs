@@ -45,8 +45,9 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, PATIENCE, Stage};
 use crate::variants::{Library, Variant, because, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};

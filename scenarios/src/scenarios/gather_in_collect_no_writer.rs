@@ -31,7 +31,8 @@
 //! ```
 
 use super::gather_in_collect::play_with;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
+use crate::setting::Setting;
 use crate::variants::Variant;
 use gatherlock::model::{Company, Drive, Outcome, Release};
 

@@ -37,7 +37,8 @@
 //! ```
 
 use super::plain;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Command, Company, Drive, Outcome, Release};

@@ -40,9 +40,10 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{Gauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::locks::parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, official};
 use gatherlock::catalogue::Problem;

@@ -43,8 +43,9 @@
 //! ```
 
 use super::register_under_app_lock;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::locks::parking_lot::Mutex;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics};

@@ -39,9 +39,10 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::locks::parking_lot::{Mutex, MutexGuard};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Locking, Variant, atomics, exporter, official};

@@ -35,8 +35,9 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc, Metric, MetricVec, MetricVecBuilder};
 use super::prometheus::{IntCounter, Opts, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, PATIENCE, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};

@@ -64,8 +64,9 @@
 use super::handlers;
 use super::prometheus::{Histogram, HistogramOpts, Registry};
 use crate::isolate::{self, Isolated, Pages, isolated};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, exporter, official};

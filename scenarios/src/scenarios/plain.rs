@@ -4,8 +4,9 @@
 
 use super::handlers;
 use super::prometheus::Registry;
-use crate::lesson::{Cell, Setting};
+use crate::lesson::Cell;
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, atomics, exporter, official};
 use gatherlock::catalogue::Problem;

@@ -37,8 +37,9 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Variant, exporter, official};
 use gatherlock::catalogue::{Gate, LockMemory, Problem, wait_until_parked};

@@ -57,8 +57,9 @@
 use super::handlers;
 use super::prometheus::core::{MetricVec, MetricVecBuilder};
 use super::prometheus::{self, IntCounter, Opts, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, official};

@@ -49,9 +49,10 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::official_registry;
 use crate::peer::Peer;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::atomics::write_metric;
 use crate::variants::{Library, Variant, atomics, because, exporter, official};

@@ -40,9 +40,10 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntCounter, IntGauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::locks::parking_lot::Mutex;
 use crate::official_registry;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Library, Locking, Variant, because, exporter, official};
 use gatherlock::catalogue::{Gate, Problem};

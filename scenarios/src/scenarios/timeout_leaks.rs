@@ -54,7 +54,8 @@
 //! ```
 
 use super::slow_collect::play_with;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
+use crate::setting::Setting;
 use crate::variants::{Variant, because};
 use gatherlock::model::{Company, Drive, Outcome, Range, Release};
 

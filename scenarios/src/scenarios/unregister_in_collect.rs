@@ -41,8 +41,9 @@
 use super::handlers;
 use super::prometheus::core::{Collector, Desc};
 use super::prometheus::{IntGauge, Registry, proto};
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::locks::parking_lot::Mutex;
+use crate::setting::Setting;
 use crate::stage::{App, Stage};
 use crate::variants::{Variant, because};
 use gatherlock::catalogue::Problem;

@@ -37,8 +37,9 @@
 //! ```
 
 use super::plain;
-use crate::lesson::{Cell, Lesson, Setting};
+use crate::lesson::{Cell, Lesson};
 use crate::peer::Peer;
+use crate::setting::Setting;
 use crate::stage::{App, Stage, WORKERS};
 use gatherlock::catalogue::Problem;
 use gatherlock::model::{Command, Company, Drive, Outcome, Release};

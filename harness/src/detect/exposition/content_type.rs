@@ -3,7 +3,8 @@
 //! Up to version 2 a missing or unknown type was read as the text format. Version 3 fails the scrape unless the
 //! operator named a `fallback_scrape_protocol`; what is accepted here is what passes without one.
 
-use super::Dialect;
+use super::samples::Dialect;
+use super::scan::excerpt;
 
 /// A Content-Type that Prometheus 3 accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum BadContentType {
 /// What makes Prometheus fail the scrape.
 pub fn parse_content_type(value: Option<&str>) -> Result<ContentType, BadContentType> {
     let value = value.filter(|value| !value.is_empty()).ok_or(BadContentType::Missing)?;
-    let bad = |problem| BadContentType::Unparseable { value: super::scan::excerpt(value), problem };
+    let bad = |problem| BadContentType::Unparseable { value: excerpt(value), problem };
     let (media_type, mut rest) = value.split_at(value.find(';').unwrap_or(value.len()));
     let media_type = media_type.trim().to_ascii_lowercase();
     match media_type.split_once('/') {
@@ -77,7 +78,7 @@ pub fn parse_content_type(value: Option<&str>) -> Result<ContentType, BadContent
         "text/plain" => Some(Dialect::Text),
         "application/openmetrics-text" => Some(Dialect::OpenMetrics),
         "application/vnd.google.protobuf" => None,
-        _ => return Err(BadContentType::Unsupported(super::scan::excerpt(value))),
+        _ => return Err(BadContentType::Unsupported(excerpt(value))),
     };
     Ok(ContentType { media_type, params, dialect })
 }

@@ -1,7 +1,8 @@
 //! The rules that one family's lines keep among themselves: which samples its type has, no series twice, whole histograms.
 
+use super::fault::Fault;
+use super::samples::{Dialect, Kind, Sample};
 use super::scan::{excerpt, parse_number};
-use super::{Dialect, Fault, Kind, Sample};
 use std::collections::{BTreeMap, HashSet};
 
 /// Suffixes by which a sample may belong to a family of another name.

@@ -1,8 +1,9 @@
 //! The parser: line by line, one family open at a time.
 
 use super::family::{Open, has_suffix, stems};
+use super::fault::{BadExposition, Fault};
+use super::samples::{Dialect, Exposition, Family, Kind, Sample};
 use super::scan::{Cursor, LineFault, excerpt};
-use super::{BadExposition, Dialect, Exposition, Family, Fault, Kind, Sample};
 use std::borrow::Cow;
 use std::collections::HashMap;
 

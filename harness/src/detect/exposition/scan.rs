@@ -1,6 +1,7 @@
 //! A cursor over one line of an exposition: names, quoted values, numbers.
 
-use super::{Dialect, Fault};
+use super::fault::Fault;
+use super::samples::Dialect;
 use std::borrow::Cow;
 
 /// A place in a line and what is wrong there; `at` counts bytes.

@@ -3,43 +3,27 @@
 //! Each endpoint is a case whose expectation is `served`; each round of scrapes is one of its trials. The first breach
 //! ends the case: what hangs is diagnosed by the same look as `diagnose`, and scraping on would only wait.
 
+mod options;
 mod round;
 mod targets;
 
+pub use options::GateOptions;
 pub use targets::{BadTargets, Target, read_targets};
 
-use super::assemble::counted;
 use super::environment::{environment, tool};
-use super::live::{LookError, LookOptions, Looker};
+use super::findings::counted;
+use super::live::{LookError, Looker};
 use crate::model::{
     CaseId, CaseReport, Expectation, Outcome, REPORT_SCHEMA, Report, ScenarioInfo, Strength, Summary, TrialReport,
     VariantInfo, Verdict, exit_code,
 };
 use crate::probe::HttpUrl;
+use options::millis;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 /// The scenario of every case of a gate.
 const SCENARIO: &str = "live-endpoint";
-
-/// What `gate` is asked to do.
-#[derive(Clone, Debug)]
-pub struct GateOptions {
-    /// The endpoints; at least one.
-    pub targets: Vec<Target>,
-    /// How each is asked; its `url` is not looked at.
-    pub look: LookOptions,
-    /// Rounds for each endpoint, unless `duration` is given.
-    pub rounds: u32,
-    /// How long each endpoint is scraped, instead of a number of rounds.
-    pub duration: Option<Duration>,
-    /// Scrapes side by side in a round.
-    pub scrapers: u32,
-    /// Whether an honest refusal in time, or a body marked stale, holds as well.
-    pub allow_contained: bool,
-    /// The command line, for the report.
-    pub command: Vec<String>,
-}
 
 /// Holds every endpoint to its bound, one after the other. `progress` hears a line for each endpoint that was judged.
 ///
@@ -185,10 +169,6 @@ fn word(url: &HttpUrl) -> String {
         }
     }
     word.trim_matches('-').chars().take(80).collect()
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

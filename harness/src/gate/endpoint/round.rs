@@ -1,6 +1,6 @@
 //! One round: a judged scrape that is looked at like any other, and others beside it.
 
-use super::{GateOptions, millis};
+use super::options::{GateOptions, millis};
 use crate::detect::judge;
 use crate::gate::live::{LookError, Looker};
 use crate::model::{

@@ -1,8 +1,9 @@
 //! One scrape on one socket: connect, send, receive, with the time of each step.
 
+use super::begin_error::BeginError;
+use super::request::ScrapeRequest;
 use super::response::Response;
 use super::wire::{Wire, is_about_trust};
-use super::{BeginError, ScrapeRequest};
 use crate::model::{Exchange, ExchangeError};
 use nix::errno::Errno;
 use nix::poll::PollFlags;

@@ -1,7 +1,8 @@
 //! One thread that drives all scrapes: a poll loop over their sockets.
 
+use super::begin_error::BeginError;
 use super::connection::Connection;
-use super::{BeginError, ScrapeRequest};
+use super::request::ScrapeRequest;
 use crate::model::Exchange;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

@@ -1,6 +1,6 @@
 //! The bytes of one scrape, in the clear or through TLS, on a socket that never blocks.
 
-use super::BeginError;
+use super::begin_error::BeginError;
 use crate::probe::HttpUrl;
 use nix::poll::PollFlags;
 use std::io::{self, Read, Write};

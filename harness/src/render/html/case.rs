@@ -1,6 +1,8 @@
 //! A scenario's section: its story, and an article for each of its cases.
 
-use super::{class, diagnosis, matrix::row_name, matrix::tint, sentence_case, sign};
+use super::diagnosis;
+use super::matrix::{row_name, tint};
+use super::words::{class, fact, sentence_case, sign};
 use crate::model::{CanaryMoved, CaseReport, Evidence, Release, TrialReport, Verdict};
 use crate::render::matrix::{Matrix, Row};
 use crate::render::{digest, svg, text};
@@ -165,27 +167,27 @@ fn requests(trial: &TrialReport) -> Markup {
                 } }
                 @if let Some(more) = probes.requests.len().checked_sub(ROWS).filter(|more| *more > 0) { p class="soft" { (more) " more in the JSON report" } }
                 dl class="facts" {
-                    @for (label, value) in digest::figures_in_full(&trial.limits) { (super::fact(label, &value)) }
-                    (super::fact("canary", match trial.canary_moved {
+                    @for (label, value) in digest::figures_in_full(&trial.limits) { (fact(label, &value)) }
+                    (fact("canary", match trial.canary_moved {
                         CanaryMoved::Yes => "moved",
                         CanaryMoved::No => "did not move",
                         CanaryMoved::NotChecked => "not checked",
                     }))
-                    @if let Some(release) = trial.release { (super::fact("cause released", match release {
+                    @if let Some(release) = trial.release { (fact("cause released", match release {
                         Release::Never => "never",
                         Release::AfterBound => "after the bound",
                         Release::AtEnd => "at the end",
                     })) }
                     @if let Some(view) = &probes.prometheus {
-                        (super::fact("Prometheus would record", &format!("up {}, {:.3} s, {} samples", view.up, view.scrape_duration_seconds, view.scrape_samples_scraped)))
+                        (fact("Prometheus would record", &format!("up {}, {:.3} s, {} samples", view.up, view.scrape_duration_seconds, view.scrape_samples_scraped)))
                     }
-                    @if let Some(cycles) = &probes.parking_lot_detector { (super::fact("parking_lot's detector", &detector(cycles))) }
+                    @if let Some(cycles) = &probes.parking_lot_detector { (fact("parking_lot's detector", &detector(cycles))) }
                     @if !probes.thread_states.is_empty() {
                         @let states: Vec<String> = probes.thread_states.iter().take(12).map(|(state, n)| format!("{n} × {}", text::name(state))).collect();
-                        (super::fact("threads", &states.join(", ")))
+                        (fact("threads", &states.join(", ")))
                     }
-                    @if let Some(ms) = trial.classified_in_ms { (super::fact("classified in", &text::millis(ms))) }
-                    (super::fact("observer's lag", &text::millis(probes.lag_ms)))
+                    @if let Some(ms) = trial.classified_in_ms { (fact("classified in", &text::millis(ms))) }
+                    (fact("observer's lag", &text::millis(probes.lag_ms)))
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The matrix as a table with a link to each case, and the legend below it.
 
-use super::{class, sign};
+use super::words::{class, sign};
 use crate::model::{CaseReport, Outcome, Verdict};
 use crate::render::matrix::Matrix;
 use crate::render::{digest, text};

@@ -5,10 +5,12 @@ mod diagnosis;
 mod fixes;
 mod matrix;
 mod models;
+mod words;
 
 use super::{digest, interleaving, matrix::Matrix, matrix::Row, svg, text};
 use crate::model::{Agreement, CaseReport, Diagnosis, Report, ScenarioInfo, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use words::{class, fact, sentence_case, sign};
 
 /// Nothing may be loaded or run, even if an escape were forgotten somewhere.
 const POLICY: &str =
@@ -90,22 +92,6 @@ fn cases_of<'a>(row: &Row<'a>) -> Vec<&'a CaseReport> {
     row.cells.iter().flatten().copied().collect()
 }
 
-/// The sign of a verdict; a skip has a dash.
-fn sign(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Held) => "✓",
-        Some(Verdict::Violated) => "✗",
-        Some(Verdict::Vanished) => "∅",
-        Some(Verdict::Inconclusive) => "?",
-        None => "–",
-    }
-}
-
-/// The class of a verdict.
-fn class(verdict: Option<Verdict>) -> &'static str {
-    verdict.map_or("skipped", Verdict::word)
-}
-
 fn headline(report: &Report) -> String {
     let s = &report.summary;
     let judged = s.held + s.violated + s.vanished + s.inconclusive;
@@ -166,10 +152,6 @@ fn head(report: &Report) -> Markup {
             }
         }
     }
-}
-
-fn fact(label: &str, value: &str) -> Markup {
-    html! { div { dt { (label) } dd { @if value.is_empty() { "not named" } @else { (value) } } } }
 }
 
 /// Shows some of the cases only; works without a script.
@@ -258,10 +240,4 @@ fn foot(report: &Report) -> Markup {
             " · " (text::name(&report.schema)) " · everything on this page, and more, is in " code { "report.json" }
         }
     }
-}
-
-/// With a capital at the beginning.
-fn sentence_case(words: &str) -> String {
-    let mut chars = words.chars();
-    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
 }

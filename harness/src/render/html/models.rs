@@ -1,6 +1,7 @@
 //! The proof beside the reproduction: model against reality, and an article for each mechanism with its interleaving.
 
-use super::{class, matrix::row_name, sign};
+use super::matrix::row_name;
+use super::words::{class, sign};
 use crate::model::{Agreement, CaseReport, Counterexample, Finding, LockFrame, LockStep, ModelReport, Report};
 use crate::render::interleaving::{self, AGREEMENTS};
 use crate::render::{svg, text};

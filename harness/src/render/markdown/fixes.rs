@@ -1,6 +1,7 @@
 //! The fixes compared, and what was measured apart from the trials, as tables of a step summary.
 
-use super::{Page, code_cell, prose, prose_cell};
+use super::escape::{code_cell, prose, prose_cell};
+use super::page::Page;
 use crate::model::Report;
 use crate::render::fixes::tables;
 use std::fmt::Write;

@@ -1,6 +1,7 @@
 //! The models in a step summary: a row each, what contradicts what was seen live, and a counterexample for each that hangs.
 
-use super::{Page, code, code_cell, escape_html, longest_run, prose, prose_cell, sign};
+use super::escape::{code, code_cell, escape_html, longest_run, prose, prose_cell};
+use super::page::{Page, sign};
 use crate::model::Report;
 use crate::render::interleaving::{self, AGREEMENTS};
 use crate::render::{terminal, text};

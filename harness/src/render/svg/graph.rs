@@ -1,6 +1,6 @@
 //! Draws the wait-for graph: chooses what to show of a diagnosis, has it laid out, and writes boxes, edges and labels.
 
-use super::frame;
+use super::frame::frame;
 use crate::graph::layout::{Branch, Layout, Plan, Point, Size, layout};
 use crate::model::{CycleStep, Diagnosis, Edge, Mode, Relation, Thread};
 use crate::render::{text, waits};

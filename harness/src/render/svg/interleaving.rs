@@ -1,6 +1,6 @@
 //! Draws the end of a counterexample: threads, locks, who waits for what and who has it, the circle marked.
 
-use super::frame;
+use super::frame::frame;
 use super::graph::{border, tip};
 use crate::graph::layout::{Branch, Layout, Plan, Point, Size, layout};
 use crate::model::{Counterexample, LockWait};

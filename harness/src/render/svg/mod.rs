@@ -2,15 +2,15 @@
 //!
 //! Text is escaped, long names are cut with the full text in a `<title>`, and nothing is loaded from anywhere.
 
+mod frame;
 mod graph;
 mod interleaving;
 mod timeline;
 
 use crate::model::{Counterexample, Diagnosis, TimelineEntry};
-use maud::{Markup, PreEscaped, html};
+use maud::Markup;
 
-/// Colours and strokes of both pictures, light and dark; a page that holds many pictures holds this once.
-pub(super) const STYLE: &str = include_str!("picture.css");
+pub(super) use frame::STYLE;
 
 /// The wait-for graph: threads as rounded boxes, locks as cylinders, waits dashed, holds solid, the cycle marked. Empty
 /// if the diagnosis knows of nobody who waits.
@@ -47,18 +47,4 @@ pub(super) fn inline_timeline(entries: &[TimelineEntry]) -> Option<Markup> {
 
 fn alone(picture: Option<Markup>) -> String {
     picture.map_or(String::new(), |picture| format!("{}\n", picture.into_string()))
-}
-
-/// The outermost element of a picture.
-fn frame(class: &str, (width, height): (i32, i32), title: &str, describe: &str, alone: bool, body: &Markup) -> Markup {
-    let view = format!("0 0 {width} {height}");
-    let class = format!("gl {class}");
-    html! {
-        svg xmlns=[alone.then_some("http://www.w3.org/2000/svg")] class=(class) viewBox=(view) width=(width) height=(height) role="img" {
-            title { (title) }
-            desc { (describe) }
-            @if alone { style { (PreEscaped(STYLE)) } rect class="page" width="100%" height="100%" {} }
-            (body)
-        }
-    }
 }

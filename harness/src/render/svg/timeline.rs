@@ -1,6 +1,6 @@
 //! Draws a trial's timeline: lanes from top to bottom, time from left to right.
 
-use super::frame;
+use super::frame::frame;
 use crate::model::{TimelineEntry, TimelineKind};
 use crate::render::text;
 use maud::{Markup, html};

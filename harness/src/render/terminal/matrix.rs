@@ -1,7 +1,6 @@
 //! The matrix on a terminal: as many columns side by side as fit, the others in a panel below.
 
-use super::pen::{Pen, Style};
-use super::style;
+use super::pen::{Pen, Style, style};
 use crate::model::{CaseReport, Outcome, Verdict};
 use crate::render::matrix::{Matrix, Row};
 use crate::render::{digest, text};

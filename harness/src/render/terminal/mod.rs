@@ -4,30 +4,15 @@ mod diagnosis;
 mod fixes;
 mod matrix;
 mod models;
+mod options;
 mod pen;
 
 use super::{digest, matrix::Matrix, text};
-use crate::model::{Diagnosis, Report, Verdict};
-use pen::{Pen, Style};
+use crate::model::{Diagnosis, Report};
+use pen::{Pen, Style, style};
 
 pub use models::{checker, counterexample, interleaving, models};
-
-/// How to draw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TerminalOptions {
-    /// Whether to use ANSI colours; the caller knows about `NO_COLOR` and pipes.
-    pub color: bool,
-    /// Columns to fill; less than 40 is taken as 40.
-    pub width: usize,
-    /// Whether the terminal shows more than ASCII.
-    pub unicode: bool,
-}
-
-impl Default for TerminalOptions {
-    fn default() -> TerminalOptions {
-        TerminalOptions { color: false, width: 100, unicode: true }
-    }
-}
+pub use options::TerminalOptions;
 
 /// A report of `diagnose` with all stacks, and in them the runtime's frames, too.
 pub fn unfolded(report: &Report, options: &TerminalOptions) -> String {
@@ -67,16 +52,6 @@ pub fn diagnosis(diagnosis: &Diagnosis, options: &TerminalOptions) -> String {
     let mut pen = Pen::new(options);
     diagnosis::draw(&mut pen, diagnosis);
     pen.finish()
-}
-
-/// How a verdict is coloured.
-fn style(verdict: Verdict) -> Style {
-    match verdict {
-        Verdict::Held => Style::Green,
-        Verdict::Violated => Style::Red,
-        Verdict::Vanished => Style::Magenta,
-        Verdict::Inconclusive => Style::Yellow,
-    }
 }
 
 fn hangs(pen: &mut Pen, matrix: &Matrix<'_>) {

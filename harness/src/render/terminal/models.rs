@@ -1,7 +1,7 @@
 //! Model checks on a terminal: a table of model, engine and version, and the counterexample of each that hangs.
 
-use super::pen::{Pen, Style};
-use super::{TerminalOptions, style};
+use super::options::TerminalOptions;
+use super::pen::{Pen, Style, style};
 use crate::model::{Agreement, Checker, Counterexample, LockFrame, ModelReport, Report, Verdict, exit_code};
 use crate::render::interleaving::{self, Picture};
 use crate::render::text;

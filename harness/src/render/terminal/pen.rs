@@ -1,6 +1,6 @@
 //! Writes styled text for a terminal and knows how far the line has got.
 
-use super::TerminalOptions;
+use super::options::TerminalOptions;
 use crate::model::Verdict;
 use crate::render::text;
 
@@ -175,5 +175,15 @@ impl Pen {
         let sign = if self.unicode { "─" } else { "-" };
         let line = sign.repeat(columns);
         self.put(Style::Dim, &line);
+    }
+}
+
+/// How a verdict is coloured.
+pub(super) fn style(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Held => Style::Green,
+        Verdict::Violated => Style::Red,
+        Verdict::Vanished => Style::Magenta,
+        Verdict::Inconclusive => Style::Yellow,
     }
 }

@@ -1,0 +1,30 @@
+//! Words, signs and classes that several parts of the page share.
+
+use crate::model::Verdict;
+use maud::{Markup, html};
+
+/// The sign of a verdict; a skip has a dash.
+pub(super) fn sign(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Held) => "✓",
+        Some(Verdict::Violated) => "✗",
+        Some(Verdict::Vanished) => "∅",
+        Some(Verdict::Inconclusive) => "?",
+        None => "–",
+    }
+}
+
+/// The class of a verdict.
+pub(super) fn class(verdict: Option<Verdict>) -> &'static str {
+    verdict.map_or("skipped", Verdict::word)
+}
+
+pub(super) fn fact(label: &str, value: &str) -> Markup {
+    html! { div { dt { (label) } dd { @if value.is_empty() { "not named" } @else { (value) } } } }
+}
+
+/// With a capital at the beginning.
+pub(super) fn sentence_case(words: &str) -> String {
+    let mut chars = words.chars();
+    chars.next().map_or(String::new(), |first| first.to_uppercase().chain(chars).collect())
+}
