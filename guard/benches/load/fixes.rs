@@ -1,7 +1,7 @@
 //! The handlers that the incident's fix 1 proposes, over the same metrics: the naive one inside a timer, on the blocking pool,
 //! on the blocking pool with a timer and a permit, and behind a collector that takes its lock with `try_lock`.
 
-use super::subject::{NAME, Subject, naive, paths, update, vector};
+use super::subject::{Done, Series, Subject, naive};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, Encoder, Registry, TextEncoder};
@@ -36,7 +36,7 @@ pub(super) fn fixes(series: usize) -> Vec<Subject> {
             timeout(DEADLINE, gathered).await.expect("in time").expect("no panic")
         })
     });
-    vec![naive(series), inline, offload, timeout_offload, try_lock(series)]
+    vec![naive(series, 1), inline, offload, timeout_offload, try_lock(series)]
 }
 
 fn body(registry: &Registry) -> usize {
@@ -51,15 +51,14 @@ fn served(
     variant: &'static str,
     scrape: impl Fn(&Runtime, &Registry) -> usize + Sync + 'static,
 ) -> Subject {
-    let (registry, paths) = (Registry::new(), paths(series));
-    let vector = vector(NAME, &paths);
-    registry.register(Box::new(vector.clone())).expect("a new name");
+    let (registry, all) = (Registry::new(), Series::new(series, 1));
+    registry.register(Box::new(all.vectors[0].clone())).expect("a new name");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().expect("threads");
     Subject {
         name,
         variant: Some(variant),
-        scrape: Box::new(move || scrape(&runtime, &registry)),
-        update: update(vector, paths),
+        scrape: Box::new(move || Done::of(scrape(&runtime, &registry))),
+        update: all.update(),
         register: None,
     }
 }
@@ -80,14 +79,13 @@ impl Collector for TryLock {
 }
 
 fn try_lock(series: usize) -> Subject {
-    let (registry, paths) = (Registry::new(), paths(series));
-    let vector = vector(NAME, &paths);
-    registry.register(Box::new(TryLock { inner: vector.clone(), lock: Mutex::new(()) })).expect("a new name");
+    let (registry, all) = (Registry::new(), Series::new(series, 1));
+    registry.register(Box::new(TryLock { inner: all.vectors[0].clone(), lock: Mutex::new(()) })).expect("a new name");
     Subject {
         name: "`try_lock`",
         variant: Some("try-lock"),
-        scrape: Box::new(move || body(&registry)),
-        update: update(vector, paths),
+        scrape: Box::new(move || Done::of(body(&registry))),
+        update: all.update(),
         register: None,
     }
 }

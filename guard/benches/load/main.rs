@@ -5,6 +5,7 @@
 //! fast as they can. Between the subjects the run alternates, so that a busy moment of the machine hits all of them.
 
 mod fixes;
+mod pressed;
 mod subject;
 
 use fixes::fixes;
@@ -12,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
-use subject::{Subject, subjects};
+use subject::{Subject, of_prometheus, subjects};
 
 /// Processor time of this process, all threads together.
 fn processor() -> Duration {
@@ -35,10 +36,6 @@ fn paired(of: &[Duration], to: &[Duration]) -> f64 {
     let mut ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| of.as_secs_f64() / to.as_secs_f64()).collect();
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
-}
-
-fn ratio(of: Duration, to: Duration) -> String {
-    format!("{:.2}", of.as_secs_f64() / to.as_secs_f64())
 }
 
 fn millis(of: Duration) -> String {
@@ -68,9 +65,10 @@ fn measure(subjects: &[Subject], series: usize) -> Alone {
     for round in 0..=rounds {
         for (at, subject) in subjects.iter().enumerate() {
             let (began, had) = (Instant::now(), processor());
-            let bytes = (subject.scrape)();
+            let done = (subject.scrape)();
             let took = began.elapsed();
-            assert!(bytes > series);
+            assert!(done.bytes > series);
+            drop(done);
             std::thread::sleep(took.max(Duration::from_millis(2)));
             // The first round warms up.
             if round > 0 {
@@ -103,7 +101,8 @@ impl Alone {
 
 fn alone(cpus: usize) {
     const COSTS: usize = 10_000;
-    println!("\n## One scrape: time until the answer, and processor time\n");
+    const MANY: usize = 50;
+    println!("\n## One scrape: time until the answer, and processor time; all series in one vector\n");
     let mut costs = Vec::new();
     let mut reference = Duration::ZERO;
     for series in [1_000, COSTS, 100_000] {
@@ -117,6 +116,14 @@ fn alone(cpus: usize) {
             costs = alone.costs(&subjects);
             reference = median(&alone.waited[0]);
         }
+    }
+    println!("\n## The same in {MANY} vectors\n");
+    for series in [COSTS, 100_000] {
+        let subjects = of_prometheus(series, MANY);
+        if series == COSTS {
+            head("series", &subjects);
+        }
+        measure(&subjects, series).show(series);
     }
     println!("\n## The same with the handlers of fix 1\n");
     let subjects = fixes(COSTS);
@@ -168,128 +175,9 @@ fn crowd() {
     }
 }
 
-/// What the threads beside a scraper saw.
-#[derive(Default)]
-struct Seen {
-    scrapes: Vec<Duration>,
-    registers: Vec<Duration>,
-    updates: f64,
-}
-
-/// How often somebody does something: without pause, or at this interval.
-#[derive(Clone, Copy, PartialEq)]
-enum Pace {
-    Full,
-    Every(Duration),
-}
-
-/// Does it until `going` says no, and how long that took each time. At an interval it is counted from when it was due:
-/// whoever waits long makes what comes meanwhile wait, too.
-fn paced(act: impl Fn(), pace: Pace, going: impl Fn() -> bool) -> Vec<Duration> {
-    let mut waits = Vec::new();
-    let mut due = Instant::now();
-    while going() {
-        match pace {
-            Pace::Full => due = Instant::now(),
-            Pace::Every(interval) => {
-                due += interval;
-                let early = due.saturating_duration_since(Instant::now());
-                if early > Duration::ZERO {
-                    std::thread::sleep(early);
-                    // What the timer adds is not the subject's doing.
-                    due = due.max(Instant::now());
-                }
-            }
-        }
-        act();
-        waits.push(due.elapsed());
-    }
-    waits
-}
-
-fn pressed(subject: &Subject, series: usize, load: &Load, seen: &mut Seen) {
-    let (stop, updates) = (AtomicBool::new(false), AtomicU64::new(0));
-    let began = Instant::now();
-    let going = || !stop.load(Ordering::Relaxed);
-    std::thread::scope(|scope| {
-        let updater = scope.spawn(|| {
-            let mut number = 0;
-            while going() {
-                for _ in 0..64 {
-                    number = (number + 7919) % series;
-                    (subject.update)(number);
-                }
-                updates.fetch_add(64, Ordering::Relaxed);
-            }
-        });
-        let register = subject.register.as_ref();
-        let registrar = register.map(|register| scope.spawn(move || paced(register, load.registrations, going)));
-        let scrape = || {
-            (subject.scrape)();
-        };
-        seen.scrapes.extend(paced(scrape, load.scrapes, || began.elapsed() < Duration::from_millis(400)));
-        stop.store(true, Ordering::Relaxed);
-        updater.join().expect("no panic");
-        seen.registers.extend(registrar.into_iter().flat_map(|registrar| registrar.join().expect("no panic")));
-    });
-    seen.updates += updates.load(Ordering::Relaxed) as f64 / began.elapsed().as_secs_f64() / ROUNDS as f64;
-}
-
-/// Many short ones: the subjects take turns, so that what else happens on the machine hits all of them alike.
-const ROUNDS: usize = 16;
-
-/// Beside a thread that updates without pause.
-struct Load {
-    title: &'static str,
-    scrapes: Pace,
-    registrations: Pace,
-}
-
-/// A scraper beside a thread that updates without pause and one that registers.
-fn under_load(load: &Load) {
-    const SERIES: usize = 10_000;
-    println!("\n## {}\n", load.title);
-    let subjects = subjects(SERIES);
-    let mut seen: Vec<Seen> = subjects.iter().map(|_| Seen::default()).collect();
-    for _ in 0..ROUNDS {
-        for (subject, seen) in subjects.iter().zip(&mut seen) {
-            pressed(subject, SERIES, load, seen);
-        }
-    }
-    let at = |part: f64, of: fn(&Seen) -> &Vec<Duration>| {
-        move |seen: &Seen| {
-            let mut sorted = of(seen).clone();
-            sorted.sort();
-            (!sorted.is_empty()).then(|| quantile(&sorted, part))
-        }
-    };
-    head("", &subjects);
-    let durations = |name: &str, quantile: &dyn Fn(&Seen) -> Option<Duration>| {
-        let first = quantile(&seen[0]).expect("the naive handler has it");
-        let others = seen[1..].iter().map(|seen| quantile(seen).map_or("–".to_string(), |of| ratio(of, first)));
-        row(format!("{name} | {}", millis(first)), others);
-    };
-    durations("scrape, median", &at(0.5, |seen| &seen.scrapes));
-    durations("scrape, p99", &at(0.99, |seen| &seen.scrapes));
-    durations("register, p99", &at(0.99, |seen| &seen.registers));
-    durations("register, p99.9", &at(0.999, |seen| &seen.registers));
-    durations("register, longest", &at(1.0, |seen| &seen.registers));
-    let counts = |name: &str, shown: &dyn Fn(f64) -> String, count: &dyn Fn(&Seen) -> f64| {
-        let first = count(&seen[0]);
-        let others = seen[1..].iter().map(|seen| match count(seen) {
-            0.0 => "–".to_string(),
-            of => format!("{:.2}", of / first),
-        });
-        row(format!("{name} | {}", shown(first)), others);
-    };
-    counts("updates a second", &|of| format!("{:.2} M", of / 1e6), &|seen| seen.updates);
-    counts("registrations made", &|of| format!("{of}"), &|seen| seen.registers.len() as f64);
-    counts("scrapes made", &|of| format!("{of}"), &|seen| seen.scrapes.len() as f64);
-}
-
 fn main() {
     let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    // Only some of it: `cargo bench -p gatherlock-guard --bench load -- alone`.
+    // Only some of it: `cargo xtask bench guard alone clocked`.
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wants = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
     println!("{cpus} processors. The second column is the naive handler's own figure, the others are ratios to it.");
@@ -299,25 +187,5 @@ fn main() {
     if wants("crowd") {
         crowd();
     }
-    let often = Pace::Every(Duration::from_micros(200));
-    let loads = [
-        Load {
-            title: "10 000 series; scrapes, updates and registrations at full speed",
-            scrapes: Pace::Full,
-            registrations: Pace::Full,
-        },
-        Load {
-            title: "10 000 series; scrapes and updates at full speed, 5 000 registrations a second",
-            scrapes: Pace::Full,
-            registrations: often,
-        },
-        Load {
-            title: "10 000 series; updates at full speed, 5 000 registrations and 20 scrapes a second",
-            scrapes: Pace::Every(Duration::from_millis(50)),
-            registrations: often,
-        },
-    ];
-    if wants("load") {
-        loads.iter().for_each(under_load);
-    }
+    pressed::all(wants);
 }

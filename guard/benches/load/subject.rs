@@ -1,9 +1,10 @@
-//! The ways to serve the same metrics: one counter vector with three labels.
+//! The ways to serve the same metrics: counters with three labels, in one vector or spread over several.
 
 use gatherlock_guard::{Endpoint, Registry, Request};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{CounterVec, Encoder, IntCounter, Opts, TextEncoder};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -21,25 +22,43 @@ pub(super) struct Subject {
     pub(super) name: &'static str,
     /// The catalogue's name for it.
     pub(super) variant: Option<&'static str>,
-    /// Returns the size of the body.
-    pub(super) scrape: Box<dyn Fn() -> usize + Sync>,
+    pub(super) scrape: Box<dyn Fn() -> Done + Sync>,
     /// Adds to the series with this number, which is looked up by its labels.
     pub(super) update: Box<dyn Fn(usize) + Sync>,
     /// Registers a metric and takes it away again; `None` where nothing can be taken away.
     pub(super) register: Option<Box<dyn Fn() + Sync>>,
 }
 
-/// All of them with `series` series each; the naive handler first.
+/// What is there when a scrape has its answer.
+pub(super) struct Done {
+    /// The size of the body.
+    pub(super) bytes: usize,
+    /// What may be dropped after the answer.
+    #[expect(dead_code, reason = "only its drop is of interest")]
+    pub(super) left: Vec<Vec<MetricFamily>>,
+}
+
+impl Done {
+    pub(super) fn of(bytes: usize) -> Done {
+        Done { bytes, left: Vec::new() }
+    }
+}
+
+/// All of them with `series` series each in one vector; the naive handler first.
 pub(super) fn subjects(series: usize) -> Vec<Subject> {
+    let mut all = of_prometheus(series, 1);
+    all.extend([official(series), exporter(series), atomics(series)]);
+    all
+}
+
+/// Those over `prometheus`, the series spread over so many vectors.
+pub(super) fn of_prometheus(series: usize, vectors: usize) -> Vec<Subject> {
     vec![
-        naive(series),
-        collect(series),
-        registry(series),
-        endpoint(series),
-        in_groups(series),
-        official(series),
-        exporter(series),
-        atomics(series),
+        naive(series, vectors),
+        collect(series, vectors),
+        registry(series, vectors),
+        endpoint(series, vectors),
+        in_groups(series, vectors),
     ]
 }
 
@@ -47,21 +66,36 @@ fn path(number: usize) -> String {
     format!("/api/v1/resource/{number:05}")
 }
 
-/// Paths are made before the run, so that an update is a lookup and an addition.
-pub(super) fn paths(series: usize) -> Arc<[String]> {
-    (0..series).map(path).collect()
+/// Counters with three labels, all in one vector or in several.
+#[derive(Clone)]
+pub(super) struct Series {
+    pub(super) vectors: Arc<[CounterVec]>,
+    /// Made before the run, so that an update is a lookup and an addition.
+    paths: Arc<[String]>,
 }
 
-pub(super) fn vector(name: &str, paths: &[String]) -> CounterVec {
-    let vector = CounterVec::new(Opts::new(name, HELP), &["method", "path", "status"]).expect("valid names");
-    for (number, path) in paths.iter().enumerate() {
-        vector.with_label_values(&["GET", path, "200"]).inc_by(number as f64 + 0.5);
+impl Series {
+    pub(super) fn new(series: usize, vectors: usize) -> Series {
+        let paths: Arc<[String]> = (0..series).map(path).collect();
+        let vector = |at: usize| {
+            let name = if vectors == 1 { NAME.to_string() } else { format!("requests_{at:02}_total") };
+            CounterVec::new(Opts::new(name, HELP), &["method", "path", "status"]).expect("valid names")
+        };
+        let all = Series { vectors: (0..vectors).map(vector).collect(), paths };
+        for number in 0..series {
+            all.counter(number).inc_by(number as f64 + 0.5);
+        }
+        all
     }
-    vector
-}
 
-pub(super) fn update(vector: CounterVec, paths: Arc<[String]>) -> Box<dyn Fn(usize) + Sync> {
-    Box::new(move |number| vector.with_label_values(&["GET", &paths[number], "200"]).inc())
+    fn counter(&self, number: usize) -> prometheus::Counter {
+        self.vectors[number % self.vectors.len()].with_label_values(&["GET", &self.paths[number], "200"])
+    }
+
+    pub(super) fn update(&self) -> Box<dyn Fn(usize) + Sync> {
+        let all = self.clone();
+        Box::new(move |number| all.counter(number).inc())
+    }
 }
 
 fn counter() -> IntCounter {
@@ -69,10 +103,9 @@ fn counter() -> IntCounter {
 }
 
 /// What the incident's handler does.
-pub(super) fn naive(series: usize) -> Subject {
-    let (registry, paths) = (prometheus::Registry::new(), paths(series));
-    let vector = vector(NAME, &paths);
-    registry.register(Box::new(vector.clone())).expect("a new name");
+pub(super) fn naive(series: usize, vectors: usize) -> Subject {
+    let (registry, all) = (prometheus::Registry::new(), Series::new(series, vectors));
+    all.vectors.iter().for_each(|vector| registry.register(Box::new(vector.clone())).expect("a new name"));
     let (scraped, counter) = (registry.clone(), counter());
     Subject {
         name: "naive",
@@ -80,9 +113,9 @@ pub(super) fn naive(series: usize) -> Subject {
         scrape: Box::new(move || {
             let mut body = Vec::new();
             TextEncoder::new().encode(&scraped.gather(), &mut body).expect("an expressible registry");
-            body.len()
+            Done::of(body.len())
         }),
-        update: update(vector, paths),
+        update: all.update(),
         register: Some(Box::new(move || {
             registry.register(Box::new(counter.clone())).expect("a new name");
             registry.unregister(Box::new(counter.clone())).expect("it is there");
@@ -90,26 +123,22 @@ pub(super) fn naive(series: usize) -> Subject {
     }
 }
 
-/// The vector's own `collect()` and nothing else, dropped where it is: less no handler over this library can do.
-fn collect(series: usize) -> Subject {
-    let paths = paths(series);
-    let vector = vector(NAME, &paths);
-    let collected = vector.clone();
+/// The vectors' own `collect()` and nothing else; what it returned is dropped when the answer has been given. No handler over
+/// this library that collects in sequence can answer sooner.
+fn collect(series: usize, vectors: usize) -> Subject {
+    let all = Series::new(series, vectors);
+    let collected = Arc::clone(&all.vectors);
     Subject {
         name: "`collect()` alone",
         variant: None,
-        // Each series would be more than a byte.
-        scrape: Box::new(move || collected.collect().iter().map(|family| family.get_metric().len()).sum::<usize>() * 2),
-        update: update(vector, paths),
+        scrape: Box::new(move || {
+            let left: Vec<_> = collected.iter().map(Collector::collect).collect();
+            // Each series would be more than a byte.
+            Done { bytes: left.iter().flatten().map(|family| family.get_metric().len()).sum::<usize>() * 2, left }
+        }),
+        update: all.update(),
         register: None,
     }
-}
-
-fn guarded(series: usize) -> (Registry, CounterVec, Arc<[String]>) {
-    let (registry, paths) = (Registry::new(), paths(series));
-    let vector = vector(NAME, &paths);
-    registry.register(Box::new(vector.clone())).expect("a new name");
-    (registry, vector, paths)
 }
 
 fn registering(registry: Registry) -> Option<Box<dyn Fn() + Sync>> {
@@ -120,9 +149,16 @@ fn registering(registry: Registry) -> Option<Box<dyn Fn() + Sync>> {
     }))
 }
 
+fn guarded(vectors: &[CounterVec]) -> Registry {
+    let registry = Registry::new();
+    vectors.iter().for_each(|vector| registry.register(Box::new(vector.clone())).expect("a new name"));
+    registry
+}
+
 /// The guard's registry in the naive handler's place.
-fn registry(series: usize) -> Subject {
-    let (registry, vector, paths) = guarded(series);
+fn registry(series: usize, vectors: usize) -> Subject {
+    let all = Series::new(series, vectors);
+    let registry = guarded(&all.vectors);
     let scraped = registry.clone();
     Subject {
         name: "`Registry`",
@@ -130,48 +166,44 @@ fn registry(series: usize) -> Subject {
         scrape: Box::new(move || {
             let mut body = Vec::new();
             assert!(scraped.encode(&mut body).is_empty());
-            body.len()
+            Done::of(body.len())
         }),
-        update: update(vector, paths),
+        update: all.update(),
         register: registering(registry),
     }
 }
 
-fn answer(endpoint: &Endpoint) -> usize {
+fn answer(endpoint: &Endpoint) -> Done {
     let answer = endpoint.answer(&Request::get());
     assert_eq!(answer.status, 200);
-    answer.body.iter().map(|piece| piece.len()).sum()
+    Done::of(answer.body.iter().map(|piece| piece.len()).sum())
 }
 
 /// The guard's registry behind the guard's endpoint.
-pub(super) fn endpoint(series: usize) -> Subject {
-    let (registry, vector, paths) = guarded(series);
+fn endpoint(series: usize, vectors: usize) -> Subject {
+    let all = Series::new(series, vectors);
+    let registry = guarded(&all.vectors);
     let endpoint = Endpoint::new(registry.clone()).expect("threads");
     Subject {
         name: "`Endpoint`",
         variant: Some("guarded"),
         scrape: Box::new(move || answer(&endpoint)),
-        update: update(vector, paths),
+        update: all.update(),
         register: registering(registry),
     }
 }
 
-/// The same series in two groups, which are collected side by side.
-fn in_groups(series: usize) -> Subject {
-    let paths = paths(series);
-    let (one, two) = (Registry::new(), Registry::new());
-    let half = series / 2;
-    let vectors = [vector(NAME, &paths[..half]), vector("other_requests_total", &paths[half..])];
-    one.register(Box::new(vectors[0].clone())).expect("a new name");
-    two.register(Box::new(vectors[1].clone())).expect("a new name");
+/// The same series in two groups, which are collected side by side. One vector cannot be in two groups, so it becomes two.
+fn in_groups(series: usize, vectors: usize) -> Subject {
+    let all = Series::new(series, vectors.max(2));
+    let (one, two) = all.vectors.split_at(all.vectors.len() / 2);
+    let (one, two) = (guarded(one), guarded(two));
     let endpoint = Endpoint::builder().group("one", one.clone()).group("two", two).build().expect("threads");
     Subject {
         name: "`Endpoint`, two groups",
         variant: None,
         scrape: Box::new(move || answer(&endpoint)),
-        update: Box::new(move |number| {
-            vectors[usize::from(number >= half)].with_label_values(&["GET", &paths[number], "200"]).inc()
-        }),
+        update: all.update(),
         register: registering(one),
     }
 }
@@ -180,7 +212,8 @@ fn in_groups(series: usize) -> Subject {
 fn official(series: usize) -> Subject {
     type Labels = [(&'static str, String); 3];
     let labels = |path: &str| -> Labels { [("method", "GET".into()), ("path", path.into()), ("status", "200".into())] };
-    let (registry, paths) = (Arc::new(RwLock::new(prometheus_client::registry::Registry::default())), paths(series));
+    let registry = Arc::new(RwLock::new(prometheus_client::registry::Registry::default()));
+    let paths: Vec<String> = (0..series).map(path).collect();
     let family = Family::<Labels, Counter<f64, AtomicU64>>::default();
     for (number, path) in paths.iter().enumerate() {
         family.get_or_create(&labels(path)).inc_by(number as f64 + 0.5);
@@ -193,7 +226,7 @@ fn official(series: usize) -> Subject {
         scrape: Box::new(move || {
             let mut body = String::new();
             text::encode(&mut body, &registry.read().expect("not poisoned")).expect("an expressible registry");
-            body.len()
+            Done::of(body.len())
         }),
         update: Box::new(move |number| {
             updated.get_or_create(&labels(&paths[number])).inc();
@@ -213,7 +246,7 @@ fn exporter(series: usize) -> Subject {
         let labels = [("method", "GET"), ("path", path), ("status", "200")];
         Key::from_parts(NAME, labels.map(|(name, value)| Label::new(name, value.to_string())).to_vec())
     };
-    let paths = paths(series);
+    let paths: Vec<String> = (0..series).map(path).collect();
     for (number, path) in paths.iter().enumerate() {
         recorder.register_counter(&key(path), &METADATA).increment(number as u64);
     }
@@ -221,7 +254,7 @@ fn exporter(series: usize) -> Subject {
     Subject {
         name: "metrics, exporter",
         variant: Some("exporter"),
-        scrape: Box::new(move || handle.render().len()),
+        scrape: Box::new(move || Done::of(handle.render().len())),
         update: Box::new(move |number| recorder.register_counter(&key(&paths[number]), &METADATA).increment(1)),
         register: None,
     }
@@ -229,8 +262,8 @@ fn exporter(series: usize) -> Subject {
 
 /// Atomics and text by hand, labels written once. An update needs no lookup.
 fn atomics(series: usize) -> Subject {
-    let lines: Arc<[(String, AtomicU64)]> = paths(series)
-        .iter()
+    let lines: Arc<[(String, AtomicU64)]> = (0..series)
+        .map(path)
         .map(|path| (format!("{NAME}{{method=\"GET\",path=\"{path}\",status=\"200\"}} "), AtomicU64::new(0)))
         .collect();
     let updated = Arc::clone(&lines);
@@ -244,7 +277,7 @@ fn atomics(series: usize) -> Subject {
                 // Writing to a String cannot fail.
                 let _infallible = writeln!(body, "{}", value.load(Ordering::Relaxed));
             }
-            body.len()
+            Done::of(body.len())
         }),
         update: Box::new(move |number| {
             updated[number].1.fetch_add(1, Ordering::Relaxed);
