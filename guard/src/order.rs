@@ -1,5 +1,5 @@
 //! The order of series within a family, which is that of `prometheus`, and a memory of large families between scrapes:
-//! their labels as they were written, and their order.
+//! their names and labels as they were written, and their order.
 //!
 //! A vector's children come out of their map in the same order as long as none is added or removed, so what was written
 //! of them last time is usually right this time, too. That is never assumed but compared, label by label, in the order
@@ -51,14 +51,21 @@ impl Memory {
 }
 
 impl Recall<'_> {
-    /// The family of these series, `common` behind the labels of each; `None` if it is too small to be remembered.
-    pub(crate) fn family(&mut self, name: &str, metrics: &[&Metric], common: &[u8]) -> Option<&Family> {
+    /// The family of these series, `common` behind the labels of each; `None` if it is too small to be remembered. `value`
+    /// reads the value of a series that has only one.
+    pub(crate) fn family(
+        &mut self,
+        head: &Head<'_>,
+        metrics: &[&Metric],
+        value: Option<fn(&Metric) -> f64>,
+    ) -> Option<&Family> {
         if metrics.len() < WORTH_REMEMBERING {
             return None;
         }
-        let (name, mut family) = self.old.remove_entry(name).unwrap_or_else(|| (name.to_string(), Family::default()));
-        family.renew(metrics, common);
-        Some(self.new.entry(name).or_insert(family))
+        let known = self.old.remove_entry(head.key);
+        let (key, mut family) = known.unwrap_or_else(|| (head.key.to_string(), Family::default()));
+        family.renew(head, metrics, value);
+        Some(self.new.entry(key).or_insert(family))
     }
 }
 
@@ -68,15 +75,30 @@ impl Drop for Recall<'_> {
     }
 }
 
+/// What the series of a family have in common.
+pub(crate) struct Head<'a> {
+    /// The family's name as the collectors have it.
+    pub(crate) key: &'a str,
+    /// The same as it is written.
+    pub(crate) name: &'a [u8],
+    /// What comes behind the labels of each.
+    pub(crate) common: &'a [u8],
+}
+
 /// The series of one family, by the places at which the collectors returned them.
 #[derive(Default)]
 pub(crate) struct Family {
     /// The places in the order in which they are written.
     order: Vec<u32>,
-    /// The labels of all series, written out one behind the other, the registry's own included.
+    /// `name{labels} ` of all series, written out one behind the other, the registry's own labels included; `name ` of one
+    /// without labels.
     text: Vec<u8>,
-    /// Where each series' labels end in `text`.
+    /// Where each series ends in `text`.
     ends: Vec<usize>,
+    /// How long the name is.
+    name: usize,
+    /// The value of each, read while the labels are compared and so lie at hand; empty if they have several.
+    values: Vec<f64>,
     /// By which the text can be compared with labels; `None` if it cannot.
     key: Option<Key>,
 }
@@ -98,15 +120,28 @@ impl Family {
 
     /// The labels of the series at a place, written out, without braces.
     pub(crate) fn labels(&self, place: usize) -> &[u8] {
+        let line = self.line(place);
+        if line.len() == self.name + 1 { b"" } else { &line[self.name + 1..line.len() - 2] }
+    }
+
+    /// For series of one value and no timestamp: each line up to its value, and that, in the order in which to write them.
+    pub(crate) fn lines(&self) -> Option<impl Iterator<Item = (&[u8], f64)>> {
+        let all = self.key.is_some() && !self.values.is_empty();
+        all.then(|| self.order().map(|place| (self.line(place), self.values[place])))
+    }
+
+    fn line(&self, place: usize) -> &[u8] {
         let from = place.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.text[from..self.ends[place]]
     }
 
-    fn renew(&mut self, metrics: &[&Metric], common: &[u8]) {
-        if self.is_of(metrics) {
+    fn renew(&mut self, head: &Head<'_>, metrics: &[&Metric], value: Option<fn(&Metric) -> f64>) {
+        if self.is_of(metrics, value) {
             return;
         }
-        self.write(metrics, common);
+        self.values.clear();
+        self.values.extend(value.into_iter().flat_map(|value| metrics.iter().map(move |metric| value(metric))));
+        self.write(head, metrics);
         let stable = |a: &u32, b: &u32| compare(metrics[*a as usize], metrics[*b as usize]).then(a.cmp(b));
         if self.order.len() != metrics.len() || !self.order.is_sorted_by(|a, b| stable(a, b).is_lt()) {
             self.order.clear();
@@ -115,27 +150,39 @@ impl Family {
         }
     }
 
-    /// Whether these are the series that were written last, at the same places.
-    fn is_of(&self, metrics: &[&Metric]) -> bool {
+    /// Whether these are the series that were written last, at the same places. Their values are then read.
+    fn is_of(&mut self, metrics: &[&Metric], value: Option<fn(&Metric) -> f64>) -> bool {
         let Some(Key { names, lengths }) = &self.key else { return false };
+        if self.ends.len() != metrics.len() {
+            return false;
+        }
+        self.values.clear();
         let mut from = 0;
-        let same = |((metric, end), lengths): ((&&Metric, &usize), &[u32])| {
-            let mut at = std::mem::replace(&mut from, *end);
+        for ((metric, end), lengths) in metrics.iter().zip(&self.ends).zip(lengths.chunks(names.len())) {
+            // Behind the family's name comes `{`.
+            let mut at = std::mem::replace(&mut from, *end) + self.name + 1;
             let pairs = metric.get_label();
-            let mut same = pairs.len() == names.len() && metric.timestamp_ms() == 0;
+            if pairs.len() != names.len() || metric.timestamp_ms() != 0 {
+                return false;
+            }
             for ((pair, name), length) in pairs.iter().zip(names).zip(lengths) {
                 let (value, length) = (pair.value().as_bytes(), *length as usize);
-                // Behind the name come `="`, behind the value `",`.
+                // Behind a label's name come `="`, behind its value `",`.
                 at += name.len() + 2;
-                same = same && value.len() == length && value == &self.text[at..at + length] && pair.name() == name;
+                if value.len() != length || value != &self.text[at..at + length] || pair.name() != name {
+                    return false;
+                }
                 at += length + 2;
             }
-            same
-        };
-        self.ends.len() == metrics.len() && metrics.iter().zip(&self.ends).zip(lengths.chunks(names.len())).all(same)
+            if let Some(value) = value {
+                self.values.push(value(metric));
+            }
+        }
+        true
     }
 
-    fn write(&mut self, metrics: &[&Metric], common: &[u8]) {
+    fn write(&mut self, head: &Head<'_>, metrics: &[&Metric]) {
+        self.name = head.name.len();
         self.text.clear();
         self.ends.clear();
         let mut key = self.key.take().unwrap_or_default();
@@ -145,7 +192,16 @@ impl Family {
         let mut comparable = !key.names.is_empty();
         for metric in metrics {
             let pairs = metric.get_label();
-            let as_it_is = push_labels(&mut self.text, pairs, common);
+            self.text.extend_from_slice(head.name);
+            self.text.push(b'{');
+            let before = self.text.len();
+            let as_it_is = push_labels(&mut self.text, pairs, head.common);
+            if self.text.len() == before {
+                self.text.truncate(before - 1);
+            } else {
+                self.text.push(b'}');
+            }
+            self.text.push(b' ');
             self.ends.push(self.text.len());
             let same_names = pairs.iter().map(|pair| pair.name()).eq(key.names.iter().map(String::as_str));
             comparable = comparable && as_it_is && same_names && metric.timestamp_ms() == 0;

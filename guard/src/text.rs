@@ -2,7 +2,7 @@
 //! collectors returned: nothing is merged, moved or copied first.
 
 use super::gather::FailedCollector;
-use super::order::{Memory, compare};
+use super::order::{Head, Memory, compare};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::io::Write;
 use std::sync::Arc;
@@ -66,8 +66,19 @@ pub(crate) fn encode(
         }
         writer.head(prefix, head);
         let mut metrics: Vec<&Metric> = same_name.iter().flat_map(|family| family.get_metric()).collect();
-        if let Some(known) = recall.as_mut().and_then(|recall| recall.family(head.name(), &metrics, &common)) {
-            known.order().for_each(|place| writer.series(metrics[place], known.labels(place)));
+        let value: Option<fn(&Metric) -> f64> = match writer.kind {
+            MetricType::COUNTER => Some(|metric| metric.get_counter().value()),
+            MetricType::GAUGE => Some(|metric| metric.get_gauge().value()),
+            _ => None,
+        };
+        let known = recall.as_mut().and_then(|recall| {
+            recall.family(&Head { key: head.name(), name: &writer.name, common: &common }, &metrics, value)
+        });
+        if let Some(known) = known {
+            match known.lines() {
+                Some(lines) => lines.for_each(|(line, value)| writer.line(line, value)),
+                None => known.order().for_each(|place| writer.series(metrics[place], known.labels(place))),
+            }
             continue;
         }
         if !metrics.is_sorted_by(|one, other| compare(one, other).is_le()) {
@@ -115,6 +126,13 @@ impl Writer<'_> {
             MetricType::UNTYPED => b" untyped\n",
             MetricType::HISTOGRAM => b" histogram\n",
         });
+    }
+
+    /// One line whose text up to the value is known.
+    fn line(&mut self, up_to_value: &[u8], value: f64) {
+        self.body.extend_from_slice(up_to_value);
+        push_value(self.body, value);
+        self.body.push(b'\n');
     }
 
     /// One series; its labels are written out, without braces.

@@ -291,7 +291,7 @@ mod remembered {
         fn the_text_is_the_same_whatever_changed_since_the_last(
             common in proptest::option::of(Just(HashMap::from([("zone".to_string(), "a\"b".to_string())]))),
             plain in any::<bool>(),
-            changes in proptest::collection::vec((0_usize..80, any_series(), any::<f64>(), 0_u8..4), 1..12),
+            changes in proptest::collection::vec((0_usize..80, any_series(), any::<f64>(), 0_u8..5), 1..12),
         ) {
             let both = Pair::new(None, common);
             let desc = Desc::new("changing".into(), "Changes.".into(), vec![], HashMap::new()).unwrap();
@@ -308,6 +308,8 @@ mod remembered {
                     0 => series[at] = new,
                     1 => series.insert(at, new),
                     2 => drop(series.remove(at)),
+                    // Another value, all labels as they were.
+                    3 => series[at].set_gauge(new.get_gauge().clone()),
                     _ => series.swap(at, 0),
                 }
                 drop(series);
