@@ -87,6 +87,8 @@ struct Path {
     /// How many of `open` were being acquired when the walk began.
     pending: usize,
     last: Last,
+    /// Whether the path has returned from a function since.
+    left: bool,
     /// How many frames were climbed.
     level: usize,
 }
@@ -126,6 +128,7 @@ impl Walker<'_> {
             held: Vec::new(),
             pending: pending.len(),
             last: Last::Nothing,
+            left: false,
             level: 0,
         };
         let mut search = Search {
@@ -288,15 +291,17 @@ impl Search<'_, '_> {
             Op::Unknown => Next::End,
             Op::Lock(mode) => {
                 self.outlook.locks_first |= path.last == Last::Nothing && path.held.is_empty();
-                // A retry of the same instruction, or the slow path behind it, is one acquisition.
+                // A retry of the same instruction, or the slow path behind it, is one acquisition. When its function has
+                // returned with the lock, the same instruction takes it once more.
                 let again = match path.last {
-                    Last::Locked(pc) => slow || pc == path.pc,
+                    Last::Locked(pc) => slow || (pc == path.pc && !path.left),
                     _ => false,
                 };
                 if !again {
                     path.open.push(mode);
                 }
                 path.last = Last::Locked(path.pc);
+                path.left = false;
                 Next::Go
             }
             Op::Unlock(_) if slow && path.last == Last::Unlocked => Next::Go,
@@ -349,6 +354,7 @@ impl Search<'_, '_> {
     }
 
     fn leave(&mut self, path: &mut Path) -> Next {
+        path.left = true;
         let Some(back) = path.returns.pop() else { return self.climbs(path) };
         let sp = path.machine.register(RSP).map(|sp| sp.wrapping_add(8));
         path.machine.set_register(RSP, sp);
