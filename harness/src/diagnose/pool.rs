@@ -1,8 +1,9 @@
 //! The blocking pool of tokio: its threads, which of them are stuck in a job, and how many jobs wait because it is full.
 //!
-//! Frames tell the threads. That a pool is full only its own counts tell: the threads it may have, those of the scheduler,
-//! threads, idle threads, waiting jobs, five words in a row. The object is looked for one step
-//! behind what the stacks of all its threads refer to, and believed only where its counts are those that the stacks show.
+//! Frames tell the threads. That a pool is full only its own counts tell: the threads it may have, those of the scheduler
+//! (from tokio 1.54 on), threads, idle threads, waiting jobs, one word behind the other. The object is looked for one step
+//! behind what the stacks of all its threads refer to, and believed only where its counts are those that the stacks show;
+//! without the scheduler's, only where a table of as many threads lies in front of them.
 
 use super::memory::Memory;
 use super::rules::Pattern;
@@ -77,14 +78,36 @@ fn queued(stacks: &[Stack<'_>], members: &[usize], workers: usize, memory: &Memo
 /// The waiting jobs, if among these words are those of a full pool: the threads it may have, of which so many are the
 /// scheduler's; then the threads it has, those that idle, and the jobs.
 fn counts(words: &[Option<u64>], threads: u64, workers: u64) -> Option<u64> {
-    words.windows(5).find_map(|five| match *five {
+    let plausible = |jobs: u64| (1..MAX_JOBS).contains(&jobs).then_some(jobs);
+    let newer = words.windows(5).find_map(|five| match *five {
         [Some(may_have), Some(scheduler), Some(has), Some(0), Some(jobs)]
-            if may_have == threads && scheduler == workers && has == threads && (1..MAX_JOBS).contains(&jobs) =>
+            if may_have == threads && scheduler == workers && has == threads =>
         {
-            Some(jobs)
+            plausible(jobs)
         }
         _ => None,
+    });
+    newer.or_else(|| {
+        words.windows(4).enumerate().find_map(|(at, four)| match *four {
+            [Some(may_have), Some(has), Some(0), Some(jobs)]
+                if may_have == threads && has == threads && words[..at].windows(4).any(|of| is_table(of, threads)) =>
+            {
+                plausible(jobs)
+            }
+            _ => None,
+        })
     })
+}
+
+/// Whether these four words are those of a hash table with so many entries: control bytes, buckets less one, room, entries.
+fn is_table(words: &[Option<u64>], entries: u64) -> bool {
+    let [Some(control), Some(mask), Some(left), Some(items)] = *words else { return false };
+    let buckets = mask.wrapping_add(1);
+    let room = if buckets <= 8 { mask } else { buckets / 8 * 7 };
+    items == entries
+        && is_pointer(&control)
+        && buckets.is_power_of_two()
+        && left.checked_add(items).is_some_and(|used| used <= room)
 }
 
 /// Addresses outside the stacks that the thread's outer frames refer to.
@@ -112,6 +135,25 @@ mod tests {
 
     fn words(words: &[u64]) -> Vec<Option<u64>> {
         words.iter().copied().map(Some).collect()
+    }
+
+    #[test]
+    fn a_full_pool_of_an_older_tokio_has_a_table_of_its_threads_in_front() {
+        const CONTROL: u64 = 0x55c5_6e72_a550;
+        assert_eq!(counts(&words(&[CONTROL, 7, 2, 5, 0x7d35, 10, 0, 5, 5, 0, 2]), 5, 2), Some(2));
+        for (near, why) in [
+            (&[5, 5, 0, 2][..], "no table"),
+            (&[5, 5, 0, 2, CONTROL, 7, 2, 5], "the table lies behind"),
+            (&[CONTROL, 7, 2, 4, 0x7d35, 10, 0, 5, 5, 0, 2], "the table has other entries"),
+            (&[CONTROL, 6, 1, 5, 0x7d35, 10, 0, 5, 5, 0, 2], "not as many buckets as a table has"),
+            (&[CONTROL, 7, 3, 5, 0x7d35, 10, 0, 5, 5, 0, 2], "more room than a table has"),
+            (&[7, 7, 2, 5, 0x7d35, 10, 0, 5, 5, 0, 2], "no pointer"),
+            (&[CONTROL, 7, 2, 5, 0x7d35, 10, 0, 512, 5, 0, 2], "it may have more threads"),
+            (&[CONTROL, 7, 2, 5, 0x7d35, 10, 0, 5, 5, 1, 2], "a thread is idle"),
+            (&[CONTROL, 7, 2, 5, 0x7d35, 10, 0, 5, 5, 0, 0], "no job waits"),
+        ] {
+            assert_eq!(counts(&words(near), 5, 2), None, "{why}");
+        }
     }
 
     #[test]

@@ -35,10 +35,13 @@ const KNOWN: [Known; 3] = [
     },
     Known {
         krate: "tokio",
-        versions: &["1.54."],
+        versions: &[
+            "1.38.", "1.39.", "1.40.", "1.41.", "1.42.", "1.43.", "1.44.", "1.45.", "1.46.", "1.47.", "1.48.", "1.49.",
+            "1.50.", "1.51.", "1.52.", "1.53.", "1.54.",
+        ],
         what: "the blocking pool",
-        otherwise: "its counts are believed as far as they agree with the stacks, as in 1.54; that the pool is full may not be \
-                    seen",
+        otherwise: "its counts are believed as far as they agree with the stacks, as in 1.38 to 1.54; that the pool is full \
+                    may not be seen",
     },
 ];
 
