@@ -62,7 +62,7 @@ const fn golden(
     Golden { name, outcome, detector, cycle, story, near, change }
 }
 
-const GOLDEN: [Golden; 24] = [
+const GOLDEN: [Golden; 25] = [
     golden(("cycle", Outcome::Deadlocked, "cycle", 2), "which `session-open`", "the holder of one lock moved", |r| {
         first(r, |e| e.relation == Relation::Holds).stable = false
     }),
@@ -98,6 +98,12 @@ const GOLDEN: [Golden; 24] = [
             let rule = "a guess".to_string();
             first(r, |e| e.relation == Relation::Holds).provenance = Provenance::Inferred { rule };
         },
+    ),
+    golden(
+        ("children", Outcome::Deadlocked, "self_wait", 1),
+        "`checkout` 13685 holds children of CounterVec `http_requests_total` (WRITE) and waits for it again (READ)",
+        "its word counts another holder",
+        |r| first(r, |e| e.relation == Relation::Holds).count_agrees = Some(false),
     ),
     golden(("spin", Outcome::Livelocked, "spin", 0), "spins on a word that does not change", "the word changes", |r| {
         seen(r).spins.iter_mut().for_each(|spin| spin.unchanged = false)
@@ -313,7 +319,7 @@ fn an_actor_that_may_answer_is_a_suspect_and_never_a_cycle() {
 }
 
 /// The recordings whose cycle rests on a lock that somebody holds.
-const CYCLES: [&str; 5] = ["cycle", "three-party", "self-wait", "queued-writer", "signal-handler"];
+const CYCLES: [&str; 6] = ["cycle", "three-party", "self-wait", "queued-writer", "signal-handler", "children"];
 
 #[test]
 fn a_cycle_of_which_one_edge_moved_is_none() {

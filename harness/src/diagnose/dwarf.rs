@@ -32,6 +32,8 @@ const MAX_UNITS: usize = 8;
 pub(super) struct Found {
     /// Not demangled.
     pub(super) name: Option<String>,
+    /// The bare name with its generic arguments, where `name` is a symbol, which may have lost them.
+    pub(super) generic: Option<String>,
     pub(super) file: Option<String>,
     pub(super) line: Option<u32>,
 }
@@ -217,7 +219,7 @@ impl Units {
         };
         let Some(function) = function else {
             let (number, line) = place?;
-            return Some(vec![Found { name: None, file: file(self, number), line }]);
+            return Some(vec![Found { file: file(self, number), line, ..Found::default() }]);
         };
         let chain = self.chain(unit, function, address)?;
         let mut place = place;
@@ -225,7 +227,8 @@ impl Units {
         for call in chain.into_iter().rev() {
             let (number, line) = place.map_or((None, None), |(file, line)| (Some(file), line));
             let file = number.and_then(|number| file(self, number));
-            found.push(Found { name: call.name, file, line });
+            let (name, generic) = call.title.names();
+            found.push(Found { name, generic, file, line });
             place = Some((call.file.unwrap_or(u64::MAX), call.line));
         }
         Some(found)
@@ -275,12 +278,10 @@ impl Units {
         let mut call = Call::default();
         let mut ranges = Ranges::default();
         let mut origin = None;
-        let mut linkage = None;
         for specification in abbreviation.attributes() {
             let attribute = entries.read_attribute(*specification).ok()?;
             match attribute.name() {
-                gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => linkage = string(unit, attribute.value()),
-                gimli::DW_AT_name => call.name = string(unit, attribute.value()),
+                name if Title::tells(name) => call.title.see(name, string(unit, attribute.value())),
                 gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => origin = Some(attribute.value()),
                 gimli::DW_AT_call_file => {
                     if let AttributeValue::FileIndex(file) = attribute.value()
@@ -295,17 +296,16 @@ impl Units {
                 _ => ranges.see(unit, &attribute),
             }
         }
-        call.name = linkage.or(call.name);
-        if call.name.is_none()
+        if !call.title.is_known()
             && let Some(origin) = origin
         {
-            call.name = self.name(unit, origin);
+            call.title = self.title(unit, origin).unwrap_or_default();
         }
         Some((call, ranges))
     }
 
     /// The name of the function that an attribute refers to, possibly in another unit.
-    fn name<'a>(&mut self, unit: UnitRef<'_, Slice<'a>>, reference: AttributeValue<Slice<'a>>) -> Option<String> {
+    fn title<'a>(&mut self, unit: UnitRef<'_, Slice<'a>>, reference: AttributeValue<Slice<'a>>) -> Option<Title> {
         let dwarf = unit.dwarf;
         let mut other: Option<Unit<Slice<'a>>> = None;
         let mut reference = reference;
@@ -324,34 +324,62 @@ impl Units {
             let unit = UnitRef::new(dwarf, other.as_ref().unwrap_or(unit.unit));
             let mut entries = unit.entries_raw(Some(entry)).ok()?;
             let abbreviation = abbreviation(&mut entries, &mut self.budget)??;
-            let (mut name, mut next) = (None, None);
+            let (mut title, mut next) = (Title::default(), None);
             for specification in abbreviation.attributes() {
                 let attribute = entries.read_attribute(*specification).ok()?;
                 match attribute.name() {
-                    gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
-                        if let Some(linkage) = string(unit, attribute.value()) {
-                            return Some(linkage);
-                        }
-                    }
-                    gimli::DW_AT_name => name = string(unit, attribute.value()),
+                    name if Title::tells(name) => title.see(name, string(unit, attribute.value())),
                     gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => next = Some(attribute.value()),
                     _ => {}
                 }
             }
-            match (name, next) {
-                (Some(name), _) => return Some(name),
-                (None, Some(next)) => reference = next,
-                (None, None) => return None,
+            match next {
+                _ if title.is_known() => return Some(title),
+                Some(next) => reference = next,
+                None => return None,
             }
         }
         None
     }
 }
 
+/// What a function is called.
+#[derive(Default)]
+struct Title {
+    symbol: Option<String>,
+    bare: Option<String>,
+}
+
+impl Title {
+    /// Whether an attribute is a part of it.
+    fn tells(attribute: gimli::DwAt) -> bool {
+        matches!(attribute, gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name | gimli::DW_AT_name)
+    }
+
+    fn see(&mut self, attribute: gimli::DwAt, text: Option<String>) {
+        match attribute {
+            gimli::DW_AT_name => self.bare = text,
+            _ => self.symbol = text,
+        }
+    }
+
+    fn is_known(&self) -> bool {
+        self.symbol.is_some() || self.bare.is_some()
+    }
+
+    /// The name, and the generic arguments that it may have lost.
+    fn names(self) -> (Option<String>, Option<String>) {
+        match self.symbol {
+            Some(symbol) => (Some(symbol), self.bare.filter(|bare| bare.contains('<'))),
+            None => (self.bare, None),
+        }
+    }
+}
+
 /// A function, or a place into which one was inlined.
 #[derive(Default)]
 struct Call {
-    name: Option<String>,
+    title: Title,
     file: Option<u64>,
     line: Option<u32>,
 }
@@ -373,11 +401,27 @@ mod tests {
                 let name = frame.function.as_ref().and_then(|name| name.raw_name().ok().map(Cow::into_owned));
                 let (file, line) =
                     frame.location.map_or((None, None), |place| (place.file.map(str::to_owned), place.line));
-                found.push(Found { name, file, line });
+                found.push(Found { name, generic: None, file, line });
             }
             found
         };
         addresses.iter().map(one).collect()
+    }
+
+    #[test]
+    fn a_symbol_names_a_function_and_its_bare_name_the_types() {
+        let title = |symbol: Option<&str>, bare: Option<&str>| {
+            let mut title = Title::default();
+            title.see(gimli::DW_AT_name, bare.map(str::to_owned));
+            title.see(gimli::DW_AT_linkage_name, symbol.map(str::to_owned));
+            title.names()
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(title(Some("_ZN1a1bE"), Some("b<u8>")), (text("_ZN1a1bE"), text("b<u8>")));
+        assert_eq!(title(Some("_ZN1a1bE"), Some("b")), (text("_ZN1a1bE"), None));
+        assert_eq!(title(None, Some("b<u8>")), (text("b<u8>"), None));
+        assert_eq!(title(None, None), (None, None));
+        assert!(!Title::default().is_known());
     }
 
     #[test]
@@ -390,12 +434,15 @@ mod tests {
         let wanted = measure(&image, &addresses);
         let mut units = Units::read(&image).unwrap();
         let mut different = BTreeSet::new();
+        let mut typed = 0;
         for (address, wanted) in addresses.iter().zip(&wanted) {
-            let found = units.at(&image, *address);
+            let mut found = units.at(&image, *address);
+            typed += found.iter_mut().filter_map(|found| found.generic.take()).count();
             if found != *wanted {
                 different.insert(format!("{address:#x}: {found:#?} instead of {wanted:#?}"));
             }
         }
+        assert!(typed > 10, "{typed} functions whose symbols have lost their types");
         assert!(different.is_empty(), "{} of {}: {}", different.len(), addresses.len(), different.first().unwrap());
         assert!(wanted.iter().filter(|found| found.len() > 1).count() > 50, "nothing was inlined");
         let cut = |found: &&Vec<Found>| found.iter().any(|found| found.line.is_some() && found.file.is_some());

@@ -48,7 +48,7 @@ fn look_up(image: &Image, address: u64) -> Vec<Logical> {
         // Line tables alone give bare names (`gather`): for the physical function the symbol table knows the path.
         (Some(physical), Some(name)) => {
             let described = std::mem::replace(&mut physical.function, name);
-            physical.generic = described.contains('<').then_some(described);
+            physical.generic = physical.generic.take().or_else(|| described.contains('<').then_some(described));
         }
         (Some(_), None) => {}
         (None, name) => frames.push(Logical { function: name.unwrap_or_default(), ..Logical::default() }),
@@ -66,7 +66,7 @@ fn inlined(image: &Image, address: u64) -> Vec<Logical> {
         .map(|found| {
             // A frame without a function is a line of a unit whose functions are not described.
             let function = found.name.map(|name| demangle(&name)).unwrap_or_default();
-            let generic = function.contains('<').then(|| function.clone());
+            let generic = found.generic.or_else(|| function.contains('<').then(|| function.clone()));
             let file = found.file.as_deref().map(shorten);
             Logical { function, file, line: found.line, inlined: true, generic }
         })
