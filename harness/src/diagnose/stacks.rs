@@ -164,7 +164,16 @@ fn place(frame: &Named, layout: &Layout) -> String {
 pub(super) fn site(frame: &Named, function: Option<&Logical>, layout: &Layout) -> String {
     let Some(logical) = function.filter(|f| !f.function.is_empty()) else { return place(frame, layout) };
     match (&logical.file, logical.line) {
-        (Some(file), Some(line)) => format!("{} ({file}:{line})", shorten(&logical.function)),
+        (Some(file), Some(line)) => format!("{} ({file}:{line})", spoken(&logical.function)),
         _ => shorten(&logical.function),
+    }
+}
+
+/// A function for a sentence that tells its file and line as well: line tables give an inlined closure no name but a number.
+fn spoken(function: &str) -> String {
+    match function {
+        f if f.starts_with("{closure") => "a closure".to_string(),
+        f if f.starts_with("{async") => "an async body".to_string(),
+        f => shorten(f),
     }
 }
