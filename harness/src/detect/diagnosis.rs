@@ -171,7 +171,11 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
         cycle: ruling.cycle.as_ref().map(|cycle| scene.graph.report(cycle)).unwrap_or_default(),
         suspects: scene.graph.suspects().iter().map(|cycle| scene.graph.report(cycle)).collect(),
         gaps,
-        advice: if hang.advice.is_empty() { general_advice(ruling) } else { hang.advice.to_vec() },
+        advice: if hang.advice.is_empty() {
+            general_advice(ruling, scene.explained.samples > 0)
+        } else {
+            hang.advice.to_vec()
+        },
         evidence: Vec::new(),
     };
     Diagnosed { diagnosis, evidence, covered: ruling.covered }
@@ -213,7 +217,8 @@ fn by_interest(scene: &Scene<'_>, ruling: &Ruling<'_>, behind: &[i32]) -> Vec<Th
     threads
 }
 
-fn general_advice(ruling: &Ruling<'_>) -> Vec<String> {
+/// `looked`: whether the process was looked into.
+fn general_advice(ruling: &Ruling<'_>, looked: bool) -> Vec<String> {
     let line = match (ruling.outcome, &ruling.cycle) {
         (Outcome::Deadlocked, Some(cycle)) if cycle.is_self_wait() => {
             "do not take, inside collect() or a guard's scope, a lock that the same thread already holds: registering or \
@@ -231,6 +236,12 @@ fn general_advice(ruling: &Ruling<'_>) -> Vec<String> {
             "gather on a thread of its own, neither on a worker nor in the runtime's blocking pool"
         }
         (Outcome::Busy, _) => "expose fewer series, or gather once for all scrapers and ahead of them",
+        _ if !looked => {
+            return vec![
+                "let this tool look into the process while it hangs: from outside nobody can tell what it waits for"
+                    .to_string(),
+            ];
+        }
         _ => "do no I/O and wait for no other thread inside collect(): take a snapshot beforehand and expose that",
     };
     let mut advice = vec![line.to_string()];

@@ -85,6 +85,11 @@ fn a_hang_seen_from_outside_says_how_far_the_request_came() {
         assert_eq!(found.diagnosis.confidence, Confidence::Suspected);
         assert!(!found.covered, "a hang that was only seen from outside is not explained");
         assert!(found.diagnosis.summary.contains(says), "{}", found.diagnosis.summary);
+        assert!(
+            found.diagnosis.advice.iter().all(|line| line.contains("look into the process")),
+            "nothing else is known"
+        );
+        assert_eq!(found.diagnosis.advice.len(), 1);
         assert_eq!(found.diagnosis.probes.prometheus.unwrap().up, 0);
     }
 }
