@@ -7,15 +7,14 @@
 use super::entries::{Budget, FunctionRange, Ranges, abbreviation, functions, string, table_length};
 use super::image::Image;
 use super::lines::Lines;
+use super::window::Window;
 use gimli::{
     Abbreviation, Abbreviations, AttributeValue, DebugAbbrevOffset, DebugInfoOffset, DebugLineOffset, Dwarf,
-    DwarfFileType, EndianSlice, EntriesRaw, LittleEndian, Section, SectionId, Unit, UnitHeader, UnitOffset, UnitRef,
-    UnitType,
+    DwarfFileType, EntriesRaw, Reader, Section, SectionId, Unit, UnitHeader, UnitOffset, UnitRef, UnitType,
 };
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
-
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// What may be spent: so much for each byte of debug information, and something to begin with.
 const FACTOR: u64 = 24;
@@ -64,19 +63,16 @@ struct UnitRange {
 
 /// A unit opened: where its lines are, and what addresses it covers.
 struct Opened<'a> {
-    unit: Unit<Slice<'a>>,
+    unit: Unit<Window<'a>>,
     lines: Option<DebugLineOffset>,
     ranges: Ranges,
 }
 
 /// The sections, as they lie in the file.
-pub(super) fn sections(image: &Image) -> Dwarf<Slice<'_>> {
-    let load = |id: SectionId| -> Result<Slice<'_>, gimli::Error> {
-        let section = image.named(id.name()).map(|section| image.section(section));
-        Ok(EndianSlice::new(section.unwrap_or_default(), LittleEndian))
-    };
-    // `load` fails for no section.
-    Dwarf::load(load).unwrap_or_default()
+pub(super) fn sections(image: &Image) -> Dwarf<Window<'_>> {
+    let load = |id: SectionId| Ok::<_, Infallible>(image.window(image.named(id.name()).unwrap_or_default()));
+    let Ok(sections) = Dwarf::load(load);
+    sections
 }
 
 impl Units {
@@ -85,7 +81,7 @@ impl Units {
         let dwarf = sections(image);
         let names = [SectionId::DebugInfo, SectionId::DebugAbbrev, SectionId::DebugLine, SectionId::DebugRanges];
         let sizes = names.iter().chain([&SectionId::DebugRngLists]).filter_map(|id| image.named(id.name()));
-        let size = sizes.map(|section| image.section(section).len() as u64).sum::<u64>();
+        let size = sizes.map(|section| image.window(section).len() as u64).sum::<u64>();
         if dwarf.debug_info.reader().is_empty() {
             return None;
         }
@@ -116,12 +112,12 @@ impl Units {
     }
 
     /// The table of abbreviations at an offset; a table that is not paid for is none.
-    fn table(&mut self, dwarf: &Dwarf<Slice<'_>>, offset: DebugAbbrevOffset) -> Option<Arc<Abbreviations>> {
+    fn table(&mut self, dwarf: &Dwarf<Window<'_>>, offset: DebugAbbrevOffset) -> Option<Arc<Abbreviations>> {
         if let Some(known) = self.abbreviations.get(&offset.0) {
             return known.clone();
         }
-        let section = dwarf.debug_abbrev.reader().slice();
-        let length = section.get(offset.0..).and_then(table_length);
+        let mut table = *dwarf.debug_abbrev.reader();
+        let length = table.skip(offset.0).ok().and_then(|()| table_length(table));
         let table = length.and_then(|length| {
             self.budget.pay(length as u64)?;
             dwarf.debug_abbrev.abbreviations(offset).ok().map(Arc::new)
@@ -131,7 +127,7 @@ impl Units {
     }
 
     /// Reads the first entry of a unit, but not its lines.
-    fn open<'a>(&mut self, dwarf: &Dwarf<Slice<'a>>, header: UnitHeader<Slice<'a>>) -> Option<Opened<'a>> {
+    fn open<'a>(&mut self, dwarf: &Dwarf<Window<'a>>, header: UnitHeader<Window<'a>>) -> Option<Opened<'a>> {
         let table = self.table(dwarf, header.debug_abbrev_offset())?;
         let encoding = header.encoding();
         let mut entries = header.entries_raw(&table, None).ok()?;
@@ -191,7 +187,7 @@ impl Units {
         Vec::new()
     }
 
-    fn within(&mut self, dwarf: &Dwarf<Slice<'_>>, index: usize, address: u64) -> Option<Vec<Found>> {
+    fn within(&mut self, dwarf: &Dwarf<Window<'_>>, index: usize, address: u64) -> Option<Vec<Found>> {
         let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(self.units[index].offset)).ok()?;
         let opened = self.open(dwarf, header)?;
         let unit = UnitRef::new(dwarf, &opened.unit);
@@ -235,7 +231,7 @@ impl Units {
     }
 
     /// The function and what was inlined into it at an address, outermost first.
-    fn chain(&mut self, unit: UnitRef<'_, Slice<'_>>, function: UnitOffset, address: u64) -> Option<Vec<Call>> {
+    fn chain(&mut self, unit: UnitRef<'_, Window<'_>>, function: UnitOffset, address: u64) -> Option<Vec<Call>> {
         let mut entries = unit.entries_raw(Some(function)).ok()?;
         let abbreviation_of_function = abbreviation(&mut entries, &mut self.budget)??;
         let (outer, _) = self.call(unit, &mut entries, abbreviation_of_function)?;
@@ -271,8 +267,8 @@ impl Units {
     /// The attributes of a function or of a place into which one was inlined.
     fn call<'a>(
         &mut self,
-        unit: UnitRef<'_, Slice<'a>>,
-        entries: &mut EntriesRaw<'_, Slice<'a>>,
+        unit: UnitRef<'_, Window<'a>>,
+        entries: &mut EntriesRaw<'_, Window<'a>>,
         abbreviation: &Abbreviation,
     ) -> Option<(Call, Ranges)> {
         let mut call = Call::default();
@@ -305,9 +301,9 @@ impl Units {
     }
 
     /// The name of the function that an attribute refers to, possibly in another unit.
-    fn title<'a>(&mut self, unit: UnitRef<'_, Slice<'a>>, reference: AttributeValue<Slice<'a>>) -> Option<Title> {
+    fn title<'a>(&mut self, unit: UnitRef<'_, Window<'a>>, reference: AttributeValue<Window<'a>>) -> Option<Title> {
         let dwarf = unit.dwarf;
-        let mut other: Option<Unit<Slice<'a>>> = None;
+        let mut other: Option<Unit<Window<'a>>> = None;
         let mut reference = reference;
         for _ in 0..MAX_HOPS {
             let entry = match reference {
@@ -427,7 +423,7 @@ mod tests {
     #[test]
     fn it_says_what_addr2line_says() {
         let image = Image::parse(std::fs::read("/proc/self/exe").unwrap()).unwrap();
-        let all: Vec<u64> = super::super::fuzzed::functions(image.bytes());
+        let all: Vec<u64> = super::super::fuzzed::functions(image.bytes().get(0..image.bytes().len()).unwrap());
         // Every so many functions, at some places in them.
         let addresses: Vec<u64> =
             all.iter().step_by(1 + all.len() / 700).flat_map(|at| [*at, at + 9, at + 31]).collect();

@@ -1,6 +1,7 @@
 //! The tables of an ELF file, with every count and length bounded: what a hostile file declares costs no more than a few
 //! times its own size.
 
+use super::bytes::Bytes;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, elf};
 use std::ffi::CStr;
@@ -51,16 +52,14 @@ pub(super) struct Tables {
     pub(super) segments: Vec<Segment>,
     /// Those that lie in the file as they are, by name.
     pub(super) sections: Vec<(String, Section)>,
-    /// Ascending by address.
-    pub(super) symbols: Vec<Symbol>,
     pub(super) build_id: Option<String>,
 }
 
-type File<'a> = ElfFile64<'a, Endianness>;
+type File<'a> = ElfFile64<'a, Endianness, &'a Bytes>;
 
 impl Tables {
     /// Reads a file; the error says in words what is wrong with it.
-    pub(super) fn read(bytes: &[u8]) -> Result<Tables, String> {
+    pub(super) fn read(bytes: &Bytes) -> Result<Tables, String> {
         let file = File::parse(bytes).map_err(|e| format!("not a 64-bit ELF file: {e}"))?;
         let endian = file.endian();
         if file.elf_header().e_machine(endian) != elf::EM_X86_64 {
@@ -77,54 +76,54 @@ impl Tables {
                 writable: header.p_flags(endian) & elf::PF_W != Default::default(),
             })
             .collect();
-        Ok(Tables {
-            segments,
-            sections: sections(bytes, &file),
-            symbols: symbols(bytes, &file),
-            build_id: build_id(bytes, &file),
-        })
+        Ok(Tables { segments, sections: sections(bytes, &file), build_id: build_id(bytes, &file) })
     }
 }
 
-/// The bytes up to a zero, if it comes within `longest` bytes and in front of `end`.
-fn text(bytes: &[u8], start: u64, end: u64, longest: usize) -> Option<&[u8]> {
-    let start = usize::try_from(start).ok()?;
-    let end = usize::try_from(end).ok()?.min(bytes.len()).min(start.checked_add(longest + 1)?);
-    Some(CStr::from_bytes_until_nul(bytes.get(start..end)?).ok()?.to_bytes())
+/// The name at this place of a section, up to a zero, if that comes within `longest` bytes.
+fn text(names: &[u8], start: u32, longest: usize) -> Option<&[u8]> {
+    let start = start as usize;
+    let end = names.len().min(start.checked_add(longest + 1)?);
+    Some(CStr::from_bytes_until_nul(names.get(start..end)?).ok()?.to_bytes())
 }
 
-/// Where a section of names begins and ends in the file.
-fn strings(
-    table: &SectionTable<'_, elf::FileHeader64<Endianness>>,
+/// A section of names, as far as the file holds it, and where it begins.
+fn strings<'a>(
+    table: &SectionTable<'a, elf::FileHeader64<Endianness>, &'a Bytes>,
     index: object::SectionIndex,
     endian: Endianness,
-) -> (u64, u64) {
+    bytes: &'a Bytes,
+) -> (u64, &'a [u8]) {
     let range = table.section(index).ok().and_then(|section| section.file_range(endian));
-    range.map_or((0, 0), |(offset, size)| (offset, offset.saturating_add(size)))
+    let (start, size) = range.unwrap_or_default();
+    let end = start.saturating_add(size).min(bytes.len() as u64);
+    (start, bytes.get(start as usize..end as usize).unwrap_or_default())
 }
 
-fn sections(bytes: &[u8], file: &File<'_>) -> Vec<(String, Section)> {
+fn sections(bytes: &Bytes, file: &File<'_>) -> Vec<(String, Section)> {
     let (table, endian) = (file.elf_section_table(), file.endian());
     let Ok(names) = file.elf_header().section_strings_index(endian, bytes) else { return Vec::new() };
-    let (start, end) = strings(table, names, endian);
+    let (_, names) = strings(table, names, endian, bytes);
     let named = |section: &elf::SectionHeader64<Endianness>| {
         // A compressed section would have to be inflated, to any size.
         let plain = section.sh_flags(endian) & elf::SHF_COMPRESSED == Default::default();
         let (offset, size) = section.file_range(endian).filter(|_| plain)?;
-        let name = text(bytes, start.checked_add(section.sh_name(endian).into())?, end, MAX_SECTION_NAME)?;
+        let name = text(names, section.sh_name(endian), MAX_SECTION_NAME)?;
         let name = std::str::from_utf8(name).ok().filter(|name| !name.is_empty())?;
         Some((name.to_owned(), Section { address: section.sh_addr(endian), offset, size }))
     };
     table.iter().take(MAX_SECTIONS).filter_map(named).collect()
 }
 
-fn symbols(bytes: &[u8], file: &File<'_>) -> Vec<Symbol> {
+/// The symbols of a file, ascending by address.
+pub(super) fn symbols(bytes: &Bytes) -> Vec<Symbol> {
+    let Ok(file) = File::parse(bytes) else { return Vec::new() };
     let endian = file.endian();
     let mut found = Vec::new();
     // Names share their tails at most; a table in which all of them are the same endless one is not worth reading.
     let mut budget = bytes.len().saturating_mul(2);
     for table in [file.elf_symbol_table(), file.elf_dynamic_symbol_table()] {
-        let (start, end) = strings(file.elf_section_table(), table.string_section(), endian);
+        let (start, names) = strings(file.elf_section_table(), table.string_section(), endian, bytes);
         for symbol in table.iter() {
             if found.len() >= MAX_SYMBOLS || budget == 0 {
                 break;
@@ -137,7 +136,10 @@ fn symbols(bytes: &[u8], file: &File<'_>) -> Vec<Symbol> {
                 continue;
             }
             let Some(at) = start.checked_add(symbol.st_name(endian).into()) else { continue };
-            let Some(name) = text(bytes, at, end, MAX_SYMBOL_NAME).filter(|name| !name.is_empty()) else { continue };
+            let Some(name) = text(names, symbol.st_name(endian), MAX_SYMBOL_NAME).filter(|name| !name.is_empty())
+            else {
+                continue;
+            };
             budget = budget.saturating_sub(name.len());
             // Marks between code and data.
             if kind == elf::STT_NOTYPE && symbol.st_bind() == elf::STB_LOCAL && name.starts_with(b"$") {
@@ -152,7 +154,7 @@ fn symbols(bytes: &[u8], file: &File<'_>) -> Vec<Symbol> {
     found
 }
 
-fn build_id(bytes: &[u8], file: &File<'_>) -> Option<String> {
+fn build_id(bytes: &Bytes, file: &File<'_>) -> Option<String> {
     let endian = file.endian();
     let sections = file.elf_section_table().iter().take(MAX_SECTIONS);
     let of_sections = sections

@@ -1,10 +1,7 @@
 //! Entries of DWARF: which addresses one covers, what it is called, and what reading it costs.
 
-use super::dwarf::Slice;
-use gimli::{
-    Abbreviation, Attribute, AttributeValue, EndianSlice, EntriesRaw, LittleEndian, RangeListsOffset, Reader,
-    UnitOffset, UnitRef,
-};
+use super::window::Window;
+use gimli::{Abbreviation, Attribute, AttributeValue, EntriesRaw, RangeListsOffset, Reader, UnitOffset, UnitRef};
 
 /// What an entry costs beside its attributes.
 const ENTRY: u64 = 2;
@@ -40,7 +37,7 @@ pub(super) struct Ranges {
 }
 
 impl Ranges {
-    pub(super) fn see<'a>(&mut self, unit: UnitRef<'_, Slice<'a>>, attribute: &Attribute<Slice<'a>>) {
+    pub(super) fn see<'a>(&mut self, unit: UnitRef<'_, Window<'a>>, attribute: &Attribute<Window<'a>>) {
         match (attribute.name(), attribute.value()) {
             (gimli::DW_AT_low_pc, value) => self.low = unit.attr_address(value).ok().flatten(),
             (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => self.size = Some(size),
@@ -52,7 +49,7 @@ impl Ranges {
 
     pub(super) fn each(
         &self,
-        unit: UnitRef<'_, Slice<'_>>,
+        unit: UnitRef<'_, Window<'_>>,
         budget: &mut Budget,
         mut found: impl FnMut(u64, u64),
     ) -> Option<()> {
@@ -82,7 +79,7 @@ impl Ranges {
 
 /// Reads the code of an entry and pays for it.
 pub(super) fn abbreviation<'b>(
-    entries: &mut EntriesRaw<'b, Slice<'_>>,
+    entries: &mut EntriesRaw<'b, Window<'_>>,
     budget: &mut Budget,
 ) -> Option<Option<&'b Abbreviation>> {
     let abbreviation = entries.read_abbreviation().ok()?;
@@ -92,16 +89,16 @@ pub(super) fn abbreviation<'b>(
 }
 
 /// A string, if it is of a reasonable length.
-pub(super) fn string<'a>(unit: UnitRef<'_, Slice<'a>>, value: AttributeValue<Slice<'a>>) -> Option<String> {
+pub(super) fn string<'a>(unit: UnitRef<'_, Window<'a>>, value: AttributeValue<Window<'a>>) -> Option<String> {
     let text = unit.attr_string(value).ok()?;
     if text.len() > MAX_STRING {
         return None;
     }
-    Some(text.to_string_lossy().into_owned())
+    Some(text.to_string_lossy().ok()?.into_owned())
 }
 
 /// Which addresses belong to which function of a unit, ascending.
-pub(super) fn functions(unit: UnitRef<'_, Slice<'_>>, budget: &mut Budget) -> Vec<FunctionRange> {
+pub(super) fn functions(unit: UnitRef<'_, Window<'_>>, budget: &mut Budget) -> Vec<FunctionRange> {
     let mut found = Vec::new();
     // What is damaged in the middle ends the list there.
     let _ = collect(unit, budget, &mut found);
@@ -109,7 +106,7 @@ pub(super) fn functions(unit: UnitRef<'_, Slice<'_>>, budget: &mut Budget) -> Ve
     found
 }
 
-fn collect(unit: UnitRef<'_, Slice<'_>>, budget: &mut Budget, found: &mut Vec<FunctionRange>) -> Option<()> {
+fn collect(unit: UnitRef<'_, Window<'_>>, budget: &mut Budget, found: &mut Vec<FunctionRange>) -> Option<()> {
     let mut entries = unit.entries_raw(None).ok()?;
     while !entries.is_empty() {
         let entry = entries.next_offset();
@@ -128,8 +125,8 @@ fn collect(unit: UnitRef<'_, Slice<'_>>, budget: &mut Budget, found: &mut Vec<Fu
 }
 
 /// Bytes of a table of abbreviations, up to the zero that ends it.
-pub(super) fn table_length(table: &[u8]) -> Option<usize> {
-    let mut reader = EndianSlice::new(table, LittleEndian);
+pub(super) fn table_length(table: Window<'_>) -> Option<usize> {
+    let mut reader = table;
     loop {
         if reader.read_uleb128().ok()? == 0 {
             return Some(table.len() - reader.len());

@@ -31,6 +31,15 @@ pub(super) struct Explanation {
     pub(super) read: BTreeMap<u64, u64>,
 }
 
+/// Unwinds and names what the first sample shows, so that what the second needs of the files has been read.
+pub(super) fn prepare(images: &Images, first: &Snapshot) {
+    let layout = images.layout(&first.modules, &mut Vec::new());
+    let memory = Memory::new(first, &layout, false);
+    stacks::build(&first.threads, &layout, &memory);
+    name_gaps(&layout);
+    versions::gaps(&layout, false);
+}
+
 /// Explains the second sample; the first tells what has not moved.
 pub(super) fn explain(
     images: &Images,
@@ -80,6 +89,7 @@ pub(super) fn explain(
     gaps.append(&mut count_gaps(&explained));
     gaps.append(&mut stack_gaps(&stacks));
     gaps.append(&mut name_gaps(&layout));
+    gaps.append(&mut layout.lost());
     let pool = explained.runtime.as_ref().and_then(|runtime| runtime.pool.as_ref());
     gaps.append(&mut versions::gaps(&layout, pool.is_some_and(|p| p.queued.is_none() && !p.stuck.is_empty())));
     if walker.budget.get() == 0 {

@@ -1,7 +1,7 @@
 //! Where the fuzzer gets at the engine: each function takes what a target could have made up, and asks it everything the
 //! engine asks.
 
-use super::elf::Tables;
+use super::elf::{self, Tables};
 use super::image::{Image, Images, Layout, Mapped};
 use super::memory::Memory;
 use super::unwind::{self, RIP, RSP, Registers};
@@ -16,7 +16,7 @@ const STACK: u64 = 0x7fff_0000_0000;
 
 /// Places of an executable that matter, by name: headers, and every section.
 pub(crate) fn regions(bytes: &[u8]) -> Vec<(String, usize, usize)> {
-    let tables = Tables::read(bytes).unwrap();
+    let tables = Tables::read(&bytes.to_vec().into()).unwrap();
     let number = |at: usize, size: usize| {
         let mut word = [0; 8];
         word[..size].copy_from_slice(&bytes[at..at + size]);
@@ -40,8 +40,8 @@ pub(crate) fn regions(bytes: &[u8]) -> Vec<(String, usize, usize)> {
 
 /// First addresses of functions of an executable.
 pub(crate) fn functions(bytes: &[u8]) -> Vec<u64> {
-    let tables = Tables::read(bytes).unwrap();
-    tables.symbols.iter().filter(|symbol| symbol.code).map(|symbol| symbol.address).collect()
+    let symbols = elf::symbols(&bytes.to_vec().into());
+    symbols.iter().filter(|symbol| symbol.code).map(|symbol| symbol.address).collect()
 }
 
 fn layout(bytes: Vec<u8>) -> Option<Layout> {

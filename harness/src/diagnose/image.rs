@@ -2,18 +2,19 @@
 
 use super::SampleError;
 use super::bytes::Bytes;
-use super::elf::{Section, Segment, Symbol, Tables};
+use super::elf::{self, Section, Segment, Symbol, Tables};
 use super::locations::Locations;
 use super::memory;
 use super::proc::{self, Mapping};
 use super::symbolize::Names;
 use super::unwind::Entries;
+use super::window::Window;
 use crate::model::{Gap, RawModule};
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::ops::Range;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Larger files are not looked at.
 const MAX_FILE: u64 = 2 << 30;
@@ -29,8 +30,8 @@ pub(super) struct Image {
     pub(super) eh_frame: Section,
     pub(super) eh_frame_hdr: Section,
     pub(super) text: u64,
-    /// Ascending by address.
-    symbols: Vec<Symbol>,
+    /// Ascending by address; read when the first is asked for.
+    symbols: OnceLock<Vec<Symbol>>,
     pub(super) entries: Entries,
     pub(super) names: Names,
     pub(super) locations: Locations,
@@ -40,12 +41,12 @@ impl Image {
     /// Parses a file; the error says in words what is wrong with it.
     pub(super) fn parse(bytes: impl Into<Bytes>) -> Result<Image, String> {
         let bytes = bytes.into();
-        let Tables { segments, sections, symbols, build_id } = Tables::read(&bytes)?;
+        let Tables { segments, sections, build_id } = Tables::read(&bytes)?;
         let mut image = Image {
             build_id,
             segments,
             sections,
-            symbols,
+            symbols: OnceLock::new(),
             eh_frame: Section::default(),
             eh_frame_hdr: Section::default(),
             text: 0,
@@ -65,43 +66,56 @@ impl Image {
         self.sections.iter().find(|(known, _)| known == name).map(|(_, section)| *section)
     }
 
-    /// The whole file.
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// The file itself.
+    pub(super) fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// A section's contents, as far as the file holds them.
-    pub(super) fn section(&self, section: Section) -> &[u8] {
+    /// Where a section lies in the file; empty unless the file holds all of it.
+    fn extent(&self, section: Section) -> Range<usize> {
         let (start, end) = (section.offset as usize, section.offset.saturating_add(section.size) as usize);
-        self.bytes.get(start..end).unwrap_or_default()
+        if start <= end && end <= self.bytes.len() { start..end } else { 0..0 }
     }
 
-    /// Code from a link-time address to the end of its segment; empty if it is no code.
-    pub(super) fn code(&self, address: u64) -> &[u8] {
-        self.segments.iter().filter(|s| s.executable).find_map(|s| self.from(s, address)).unwrap_or_default()
+    /// A section's contents; empty unless the file holds all of them.
+    pub(super) fn section(&self, section: Section) -> &[u8] {
+        self.bytes.get(self.extent(section)).unwrap_or_default()
     }
 
-    /// What the file holds from a link-time address to the end of its segment, writable or not.
-    pub(super) fn data(&self, address: u64) -> &[u8] {
-        self.segments.iter().find_map(|segment| self.from(segment, address)).unwrap_or_default()
+    /// The same, to be read bit by bit.
+    pub(super) fn window(&self, section: Section) -> Window<'_> {
+        let extent = self.extent(section);
+        Window::new(&self.bytes, extent.start, extent.end)
+    }
+
+    /// Up to so many bytes of code from a link-time address on, within its segment; empty if it is no code.
+    pub(super) fn code(&self, address: u64, length: usize) -> &[u8] {
+        let code = self.segments.iter().filter(|s| s.executable).find_map(|s| self.from(s, address, length));
+        code.unwrap_or_default()
+    }
+
+    /// What the file holds from a link-time address on, as much as that within its segment, writable or not.
+    pub(super) fn data(&self, address: u64, length: usize) -> &[u8] {
+        self.segments.iter().find_map(|segment| self.from(segment, address, length)).unwrap_or_default()
     }
 
     /// A word as the file holds it, before the loader and the program have changed it.
     pub(super) fn initial(&self, address: u64) -> Option<u64> {
-        Some(u64::from_le_bytes(self.data(address).get(..8)?.try_into().ok()?))
+        Some(u64::from_le_bytes(self.data(address, 8).try_into().ok()?))
     }
 
     /// A word of a read-only segment.
     fn constant(&self, address: u64) -> Option<u64> {
-        let rest = self.segments.iter().filter(|s| !s.writable).find_map(|s| self.from(s, address))?;
-        Some(u64::from_le_bytes(rest.get(..8)?.try_into().ok()?))
+        let word = self.segments.iter().filter(|s| !s.writable).find_map(|s| self.from(s, address, 8))?;
+        Some(u64::from_le_bytes(word.try_into().ok()?))
     }
 
-    fn from(&self, segment: &Segment, address: u64) -> Option<&[u8]> {
+    fn from(&self, segment: &Segment, address: u64, length: usize) -> Option<&[u8]> {
         let offset = address.checked_sub(segment.address).filter(|offset| *offset < segment.size)?;
         let start = usize::try_from(segment.offset.checked_add(offset)?).ok()?;
         let end = usize::try_from(segment.offset.checked_add(segment.size)?).ok()?;
-        self.bytes.get(start..end.min(self.bytes.len()))
+        let end = end.min(self.bytes.len()).min(start.saturating_add(length));
+        self.bytes.get(start..end)
     }
 
     /// Runtime address minus link-time address, given where the kernel mapped file offset `offset`.
@@ -112,11 +126,16 @@ impl Image {
         Some(start.wrapping_sub(segment.address.wrapping_add(offset).wrapping_sub(segment.offset)))
     }
 
+    fn symbols(&self) -> &[Symbol] {
+        self.symbols.get_or_init(|| elf::symbols(&self.bytes))
+    }
+
     /// The symbol that covers a link-time address: code or data as asked.
     pub(super) fn symbol(&self, address: u64, code: bool) -> Option<(&Symbol, &str)> {
-        let end = self.symbols.partition_point(|symbol| symbol.address <= address);
+        let symbols = self.symbols();
+        let end = symbols.partition_point(|symbol| symbol.address <= address);
         // Aliases and markers without a size may lie between; a few steps back are enough.
-        self.symbols[..end].iter().rev().take(16).find_map(|symbol| {
+        symbols[..end].iter().rev().take(16).find_map(|symbol| {
             let inside = address - symbol.address < symbol.size.max(1);
             (inside && symbol.code == code).then(|| Some((symbol, self.symbol_name(symbol)?))).flatten()
         })
@@ -124,7 +143,7 @@ impl Image {
 
     /// The data symbols whose mangled name satisfies `matches`.
     pub(super) fn data_symbols(&self, matches: impl Fn(&str) -> bool) -> Vec<Symbol> {
-        self.symbols.iter().filter(|s| !s.code && self.symbol_name(s).is_some_and(&matches)).copied().collect()
+        self.symbols().iter().filter(|s| !s.code && self.symbol_name(s).is_some_and(&matches)).copied().collect()
     }
 
     fn symbol_name(&self, symbol: &Symbol) -> Option<&str> {
@@ -134,7 +153,7 @@ impl Image {
 
     /// Whether there is a symbol table worth the name.
     pub(super) fn has_symbols(&self) -> bool {
-        self.symbols.iter().filter(|symbol| symbol.code).take(64).count() == 64
+        self.symbols().iter().filter(|symbol| symbol.code).take(64).count() == 64
     }
 }
 
@@ -174,12 +193,23 @@ impl Layout {
 
     /// Whether a runtime address lies in executable code of a file.
     pub(super) fn is_code(&self, address: u64) -> bool {
-        self.find(address).is_some_and(|module| !module.image.code(address.wrapping_sub(module.bias)).is_empty())
+        self.find(address).is_some_and(|module| !module.image.code(address.wrapping_sub(module.bias), 1).is_empty())
     }
 
     /// Every module.
     pub(super) fn modules(&self) -> &[Mapped] {
         &self.modules
+    }
+
+    /// What is missing because files were changed while they were being read.
+    pub(super) fn lost(&self) -> Vec<Gap> {
+        let lost = self.modules.iter().filter(|module| module.image.bytes.is_lost());
+        let gap = |module: &Mapped| Gap {
+            what: format!("parts of the file `{}`", module.name),
+            why: "it was changed while it was being read".to_owned(),
+            uncovers: false,
+        };
+        lost.map(gap).collect()
     }
 
     /// A word of a read-only segment of any file, by runtime address.
@@ -278,7 +308,7 @@ impl Images {
         // A target may map what blocks whoever opens it, such as a pipe.
         let mut options = File::options();
         std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_NONBLOCK);
-        let mut file = options.open(path).map_err(|e| e.to_string())?;
+        let file = options.open(path).map_err(|e| e.to_string())?;
         let meta = file.metadata().map_err(|e| e.to_string())?;
         if !meta.is_file() || meta.len() > MAX_FILE {
             return Err("no regular file of a reasonable size".into());
@@ -291,13 +321,11 @@ impl Images {
             return Err(format!("the files of the process are larger than {} GiB together", MAX_FILES >> 30));
         }
         let mut magic = [0; 4];
-        file.read_exact(&mut magic).map_err(|e| e.to_string())?;
+        file.read_exact_at(&mut magic, 0).map_err(|e| e.to_string())?;
         if magic != *b"\x7fELF" {
             return Err("not an ELF file".into());
         }
-        let length = usize::try_from(meta.len()).map_err(|e| e.to_string())?;
-        let bytes = Bytes::read(&mut magic.chain(&file), length).map_err(|e| e.to_string())?;
-        let image = Arc::new(Image::parse(bytes)?);
+        let image = Arc::new(Image::parse(Bytes::of(file).map_err(|e| e.to_string())?)?);
         let mut by_file = self.by_file.lock().unwrap_or_else(PoisonError::into_inner);
         if by_file.len() >= MAX_IMAGES {
             by_file.clear();
@@ -341,7 +369,8 @@ fn is_mapped(image: &Image, pid: i32, mapping: &Mapping) -> bool {
     let mut there = [0; 256];
     let read = memory::read_process(pid, mapping.start, &mut there);
     let start = usize::try_from(mapping.offset).unwrap_or(usize::MAX);
-    let here = image.bytes.get(start..).unwrap_or_default();
+    let end = start.saturating_add(there.len()).min(image.bytes.len());
+    let here = image.bytes.get(start..end).unwrap_or_default();
     let length = read.min(here.len());
     length > 0 && there[..length] == here[..length]
 }

@@ -1,7 +1,7 @@
 //! The lines of one unit: which address is which line of which file.
 
-use super::dwarf::Slice;
 use super::entries::{Budget, string};
+use super::window::Window;
 use gimli::{DebugLineOffset, Reader, Section, UnitRef};
 use std::collections::HashMap;
 
@@ -34,11 +34,11 @@ struct Row {
 
 /// The table at an offset, paid for by what it says it is long.
 fn program<'a>(
-    unit: UnitRef<'_, Slice<'a>>,
+    unit: UnitRef<'_, Window<'a>>,
     offset: DebugLineOffset,
     budget: &mut Budget,
     whole: bool,
-) -> Option<gimli::IncompleteLineProgram<Slice<'a>>> {
+) -> Option<gimli::IncompleteLineProgram<Window<'a>>> {
     let mut reader = *unit.dwarf.debug_line.reader();
     reader.skip(offset.0).ok()?;
     let length = u64::from(reader.read_u32().ok()?).min(reader.len() as u64);
@@ -52,7 +52,7 @@ fn program<'a>(
 
 impl Lines {
     /// Reads the table at an offset.
-    pub(super) fn read(unit: UnitRef<'_, Slice<'_>>, offset: DebugLineOffset, budget: &mut Budget) -> Option<Lines> {
+    pub(super) fn read(unit: UnitRef<'_, Window<'_>>, offset: DebugLineOffset, budget: &mut Budget) -> Option<Lines> {
         let mut program = program(unit, offset, budget, true)?.rows();
         let mut lines = Lines { offset, sequences: Vec::new(), rows: Vec::new(), files: HashMap::new() };
         let mut first = 0;
@@ -95,7 +95,7 @@ impl Lines {
     }
 
     /// The path of a file, by its number.
-    pub(super) fn file(&mut self, unit: UnitRef<'_, Slice<'_>>, number: u64, budget: &mut Budget) -> Option<String> {
+    pub(super) fn file(&mut self, unit: UnitRef<'_, Window<'_>>, number: u64, budget: &mut Budget) -> Option<String> {
         if let Some(known) = self.files.get(&number) {
             return known.clone();
         }
@@ -105,12 +105,12 @@ impl Lines {
     }
 }
 
-fn path(unit: UnitRef<'_, Slice<'_>>, offset: DebugLineOffset, number: u64, budget: &mut Budget) -> Option<String> {
+fn path(unit: UnitRef<'_, Window<'_>>, offset: DebugLineOffset, number: u64, budget: &mut Budget) -> Option<String> {
     let program = program(unit, offset, budget, false)?;
     let header = program.header();
     let file = header.file(number)?;
     let mut path = match unit.comp_dir {
-        Some(folder) if folder.len() <= 4096 => folder.to_string_lossy().into_owned(),
+        Some(folder) if folder.len() <= 4096 => folder.to_string_lossy().ok()?.into_owned(),
         _ => String::new(),
     };
     // The directory 0 is the one in which the compiler ran.

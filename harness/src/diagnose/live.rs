@@ -35,6 +35,10 @@ impl Live {
         })
     }
 
+    pub(super) fn prepare(&self, first: &Snapshot) {
+        explain::prepare(&self.images, first);
+    }
+
     pub(super) fn explain(
         &self,
         first: Option<&Snapshot>,

@@ -53,13 +53,12 @@ impl Locations {
             return known.clone();
         }
         let table = self.table(image);
-        let code = image.code(start);
-        let length = usize::try_from(end.saturating_sub(start)).unwrap_or(0).min(MAX_FUNCTION).min(code.len());
-        if !self.affords(length) {
+        let code = image.code(start, usize::try_from(end.saturating_sub(start)).unwrap_or(0).min(MAX_FUNCTION));
+        if !self.affords(code.len()) {
             return Arc::default();
         }
         let mut files = BTreeSet::new();
-        for i in &mut Decoder::with_ip(64, &code[..length], start, DecoderOptions::NONE) {
+        for i in &mut Decoder::with_ip(64, code, start, DecoderOptions::NONE) {
             if i.code() == Code::Lea_r64_m
                 && i.is_ip_rel_memory_operand()
                 && let Some(file) = table.get(&i.ip_rel_memory_address())
@@ -100,13 +99,12 @@ impl Image {
         }
         let endless = function_bounds(self, address).is_some_and(|(start, end)| {
             let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
-            let code = self.code(start);
             // Larger functions return.
             start == address
                 && length <= MAX_ENDLESS
-                && code.len() >= length
+                && self.code(start, length).len() == length
                 && self.locations.affords(length)
-                && Decoder::with_ip(64, &code[..length], start, DecoderOptions::NONE).into_iter().all(|i| {
+                && Decoder::with_ip(64, self.code(start, length), start, DecoderOptions::NONE).into_iter().all(|i| {
                     match i.flow_control() {
                         FlowControl::Return | FlowControl::IndirectBranch => false,
                         FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
@@ -146,7 +144,8 @@ fn find(image: &Image) -> HashMap<u64, Arc<str>> {
 }
 
 fn path(image: &Image, pointer: u64, length: u64) -> Option<Arc<str>> {
-    let bytes = image.data(pointer).get(..usize::try_from(length).ok()?)?;
+    let length = usize::try_from(length).ok()?;
+    let bytes = Some(image.data(pointer, length)).filter(|bytes| bytes.len() == length)?;
     let text = std::str::from_utf8(bytes).ok()?;
     (text.ends_with(".rs") && !text.contains(char::is_control)).then(|| shorten(text).into())
 }
@@ -154,7 +153,7 @@ fn path(image: &Image, pointer: u64, length: u64) -> Option<Arc<str>> {
 /// Words that hold the address of something, and what: as the loader fills them in, or as they are in a file that is loaded
 /// where it was linked.
 fn pointers(image: &Image) -> Vec<(u64, u64)> {
-    let Ok(file) = ElfFile64::<Endianness>::parse(image.bytes()) else { return Vec::new() };
+    let Ok(file) = ElfFile64::<Endianness, _>::parse(image.bytes()) else { return Vec::new() };
     let relative = |flags: RelocationFlags| match flags {
         RelocationFlags::Elf { r_type } => r_type == object::elf::R_X86_64_RELATIVE,
         _ => false,

@@ -82,6 +82,8 @@ mod versions;
 mod waits;
 #[cfg(live)]
 mod walk;
+#[cfg(live)]
+mod window;
 
 #[cfg(not(live))]
 #[path = "unsupported.rs"]
@@ -116,6 +118,13 @@ impl Engine {
     /// See [`SampleError`]: the process is gone, traced by a debugger, not ours to trace, or not x86_64.
     pub fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
         self.live.sample(pid)
+    }
+
+    /// Reads what the explanation of a later sample of the same process will need of its files: unwinding tables, symbols
+    /// and lines of where its threads stand in this one. It is for the time between two samples, when there is nothing else
+    /// to do; without it the explanation takes longer and says the same.
+    pub fn prepare(&self, first: &Snapshot) {
+        self.live.prepare(first);
     }
 
     /// Works out who waits for what, and who holds it, in the second of two samples of one process.

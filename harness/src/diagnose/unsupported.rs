@@ -12,6 +12,8 @@ impl Live {
         Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
     }
 
+    pub(super) fn prepare(&self, _first: &Snapshot) {}
+
     pub(super) fn explain(
         &self,
         _first: Option<&Snapshot>,

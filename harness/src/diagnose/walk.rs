@@ -18,6 +18,8 @@ use std::collections::HashMap;
 const MAX_STEPS: u32 = 8000;
 /// Instructions of one walk after it found a release: a second guard in the same frame is rare and near.
 const MAX_STEPS_AFTER: u32 = 2500;
+/// Bytes of the longest instruction.
+const MAX_INSTRUCTION: usize = 15;
 /// How often one instruction is visited with the same lock state: twice lets a loop be left after one more turn.
 const MAX_VISITS: u8 = 2;
 /// Calls that are followed into each other.
@@ -251,8 +253,7 @@ impl Search<'_, '_> {
 
     fn decode(&self, pc: u64) -> Option<Instruction> {
         let module = self.walker.layout.find(pc)?;
-        let code = module.image.code(pc.wrapping_sub(module.bias));
-        let code = &code[..code.len().min(15)];
+        let code = module.image.code(pc.wrapping_sub(module.bias), MAX_INSTRUCTION);
         let i = Decoder::with_ip(64, code, pc, DecoderOptions::NONE).decode();
         (!i.is_invalid()).then_some(i)
     }

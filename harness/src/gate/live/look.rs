@@ -112,6 +112,13 @@ impl Samples<'_> {
         }
     }
 
+    /// Reads meanwhile what the explanation will need.
+    fn prepare(&self) {
+        if let Some(last) = self.taken.last() {
+            self.engine.prepare(last);
+        }
+    }
+
     /// Whether the process was there and is no more.
     fn ended(&self) -> bool {
         self.process.as_ref().is_some_and(|process| !lives(process.pid))
@@ -193,7 +200,9 @@ impl Looker {
         let gaps = samples.gaps.clone();
         samples.sample();
         for glance in 1.. {
-            wait(PAUSE, interrupted)?;
+            let end = Instant::now() + PAUSE;
+            samples.prepare();
+            wait(end, interrupted)?;
             samples.sample();
             match samples.error.take() {
                 Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => {
@@ -243,7 +252,9 @@ impl Looker {
             side = found.side;
             samples.sample();
             asked = self.health(url, options);
-            ended = hear(&told, Instant::now() + PAUSE.min(options.hang_limit / 4), interrupted)?;
+            let end = Instant::now() + PAUSE.min(options.hang_limit / 4);
+            samples.prepare();
+            ended = hear(&told, end, interrupted)?;
             samples.sample();
         }
         if ended.is_none() {
@@ -272,7 +283,7 @@ impl Looker {
         {
             // It answered in time, and the caller wants to know about the process as well.
             samples.sample();
-            wait(PAUSE, interrupted)?;
+            wait(Instant::now() + PAUSE, interrupted)?;
             samples.sample();
         }
         let health = asked.and_then(|(flight, told): (InFlight, Receiver<Exchange>)| {
@@ -370,8 +381,7 @@ fn hear(
     }
 }
 
-fn wait(time: Duration, interrupted: &dyn Fn() -> bool) -> Result<(), LookError> {
-    let end = Instant::now() + time;
+fn wait(end: Instant, interrupted: &dyn Fn() -> bool) -> Result<(), LookError> {
     while Instant::now() < end {
         if interrupted() {
             return Err(LookError::Interrupted);
