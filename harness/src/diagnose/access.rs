@@ -9,6 +9,8 @@ use std::path::Path;
 const SYS_PTRACE: u64 = 1 << 19;
 /// `PF_KTHREAD` in the flags of `/proc/PID/stat`.
 const KERNEL_THREAD: u64 = 0x0020_0000;
+/// Bytes of a file that are searched at once.
+const PIECE: usize = 1 << 16;
 /// Bytes of an executable that are searched for traces of Rust.
 const MOST_SEARCHED: u64 = 512 << 20;
 
@@ -191,7 +193,7 @@ pub(super) fn fuzzed(text: &[u8]) {
 /// Whether a file holds these bytes, as far as it is searched.
 fn holds(file: impl Read, wanted: &[u8]) -> io::Result<bool> {
     let mut file = file.take(MOST_SEARCHED);
-    let mut buffer = vec![0; 1 << 20];
+    let mut buffer = vec![0; PIECE];
     let mut kept = 0;
     loop {
         let got = match file.read(&mut buffer[kept..]) {
@@ -282,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_needle_across_two_pieces_is_found() {
-        let mut bytes = vec![b'/'; (1 << 20) - 3];
+        let mut bytes = vec![b'/'; PIECE - 3];
         bytes.extend(b"/rustc/abc");
         assert!(holds(bytes.as_slice(), b"/rustc/").unwrap());
         assert!(!holds(&bytes[..bytes.len() - 4], b"/rustc/").unwrap());

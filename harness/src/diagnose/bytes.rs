@@ -14,8 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// What is read at once at least.
-const BLOCK: usize = 1 << 14;
-/// From this on, memory is asked for in large pages: the kernel takes longer to find many small ones than to fill them.
+const BLOCK: usize = 1 << 12;
+/// What is read at once where one block after the other is asked for.
+const AHEAD: usize = 1 << 14;
+/// From this on, memory is asked for in one go: the kernel takes longer to find pages one by one than to fill them.
+const SEVERAL: usize = 1 << 14;
+/// From this on, it is asked for in large pages.
 const MANY: usize = 8 << 20;
 
 /// See the module's documentation.
@@ -56,9 +60,14 @@ impl Bytes {
         }
     }
 
-    /// Those from a place on that are there without reading more than one block: at least `least`, and none behind `end`.
+    /// Those from a place on that are got with little reading: at least `least`, and none behind `end`.
     pub(super) fn some(&self, start: usize, least: usize, end: usize) -> Option<&[u8]> {
-        let to = start.checked_add(least)?.checked_next_multiple_of(BLOCK)?.min(end).min(self.len());
+        let follows = match self {
+            Bytes::File(file) => (BLOCK..=file.length).contains(&start) && file.has(start / BLOCK - 1),
+            Bytes::Heap(_) => true,
+        };
+        let much = if follows { least.max(AHEAD) } else { least };
+        let to = start.checked_add(much)?.checked_next_multiple_of(BLOCK)?.min(end).min(self.len());
         self.get(start..to).filter(|bytes| bytes.len() >= least)
     }
 
@@ -164,8 +173,9 @@ impl Paged {
         let (start, end) = (blocks.start * BLOCK, (blocks.end * BLOCK).min(self.length));
         // Wishes only.
         let _ = match end - start {
+            ..SEVERAL => Ok(()),
+            SEVERAL..MANY => self.room.advise_range(Advice::PopulateWrite, start, end - start),
             MANY.. => self.room.advise_range(Advice::HugePage, start, end - start),
-            _ => self.room.advise_range(Advice::PopulateWrite, start, end - start),
         };
         // SAFETY: the range lies in the room; nobody has been given a part of it, because none of its blocks is marked as
         // filled, and nobody else writes to it, because of the lock.
@@ -192,7 +202,7 @@ mod tests {
     use std::io::Write;
 
     fn content() -> Vec<u8> {
-        (0..5 * BLOCK / 2).map(|n| (n / 7) as u8).collect()
+        (0..13 * BLOCK / 2).map(|n| (n / 7) as u8).collect()
     }
 
     fn file(content: &[u8]) -> (File, Bytes) {
@@ -214,8 +224,13 @@ mod tests {
         }
         assert_eq!(bytes.get(0..length + 1), None);
         assert_eq!(bytes.some(5, 2, 9), Some(&content[5..9]));
+        let (_file, bytes) = super::tests::file(&content);
         assert_eq!(bytes.some(5, 2, usize::MAX), Some(&content[5..BLOCK]));
+        assert_eq!(bytes.some(BLOCK, 2, usize::MAX), Some(&content[BLOCK..BLOCK + AHEAD]));
         assert_eq!(bytes.some(5, 2, 6), None);
+        for beyond in [length, length + 1, length + 99 * BLOCK, usize::MAX] {
+            assert_eq!(bytes.some(beyond, 1, usize::MAX), None);
+        }
         assert!(Bytes::of(tempfile::tempfile().unwrap()).unwrap().get(0..0).is_some());
     }
 

@@ -4,7 +4,7 @@
 use super::image::Layout;
 use crate::model::Snapshot;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Reads up to `buffer.len()` bytes at `address` of process `pid`; returns how many were read.
 pub(super) fn read_process(pid: i32, address: u64, buffer: &mut [u8]) -> usize {
@@ -18,6 +18,29 @@ pub(super) fn read_process(pid: i32, address: u64, buffer: &mut [u8]) -> usize {
 pub(super) fn read_word(pid: i32, address: u64) -> Option<u64> {
     let mut bytes = [0; 8];
     (read_process(pid, address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
+}
+
+/// The words of a live process at these addresses, those that can be read: many in one call.
+pub(super) fn read_words(pid: i32, addresses: &BTreeSet<u64>) -> BTreeMap<u64, u64> {
+    /// What the kernel takes at once.
+    const MOST: usize = 1024;
+    let addresses: Vec<u64> = addresses.iter().copied().collect();
+    let mut words = BTreeMap::new();
+    let mut rest = addresses.as_slice();
+    while !rest.is_empty() {
+        let now = &rest[..rest.len().min(MOST)];
+        let remote: Vec<_> =
+            now.iter().map(|at| nix::sys::uio::RemoteIoVec { base: *at as usize, len: size_of::<u64>() }).collect();
+        let mut buffer = vec![0; size_of::<u64>() * now.len()];
+        let mut local = [std::io::IoSliceMut::new(&mut buffer)];
+        let read = nix::sys::uio::process_vm_readv(nix::unistd::Pid::from_raw(pid), &mut local, &remote).unwrap_or(0);
+        let (read, _) = buffer[..read.min(buffer.len())].as_chunks();
+        words.extend(now.iter().copied().zip(read.iter().map(|word| u64::from_le_bytes(*word))));
+        // It ends in front of the first word that cannot be read.
+        let done = if read.len() < now.len() { read.len() + 1 } else { now.len() };
+        rest = &rest[done..];
+    }
+    words
 }
 
 const PAGE: u64 = 4096;
@@ -135,5 +158,21 @@ impl<'a> Memory<'a> {
         let (start, stack) = self.stacks[index];
         let offset = usize::try_from(address - start).ok()?;
         Some(u64::from_le_bytes(stack.get(offset..offset.checked_add(8)?)?.try_into().ok()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_that_cannot_be_read_are_left_out() {
+        let words: Vec<u64> = (7..3007).collect();
+        let good = words.iter().map(|word| (std::ptr::from_ref(word) as u64, *word));
+        let bad = [0, 8, u64::MAX - 7, words.as_ptr() as u64 ^ 1 << 63].map(|address| (address, 0));
+        let addresses: BTreeSet<u64> = good.clone().chain(bad).map(|(address, _)| address).collect();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert_eq!(read_words(pid, &addresses), good.collect());
+        assert!(read_words(pid, &BTreeSet::new()).is_empty());
     }
 }

@@ -4,6 +4,7 @@
 //! build with line tables only has a bare name (`gather`), and its file tells whose it is.
 
 use super::symbolize::Logical;
+use std::sync::OnceLock;
 
 /// A function, described for both cases; empty parts match nothing (`path`) or anything (`name`).
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +43,39 @@ pub(super) fn any(patterns: &[Pattern], frame: &Logical) -> bool {
     patterns.iter().any(|pattern| pattern.matches(frame))
 }
 
+/// What the tables say of a function, worked out when it is first asked: hundreds of threads stand in the same ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ruling(OnceLock<Ruled>);
+
+#[derive(Clone, Debug)]
+struct Ruled {
+    krate: String,
+    runtime: bool,
+    lock_code: bool,
+    serves_request: bool,
+}
+
+/// It follows from the function and its file, whether it has been asked for or not.
+impl PartialEq for Ruling {
+    fn eq(&self, _: &Ruling) -> bool {
+        true
+    }
+}
+
+impl Eq for Ruling {}
+
+fn ruled(frame: &Logical) -> &Ruled {
+    frame.ruling.0.get_or_init(|| {
+        let krate = find_crate(frame);
+        Ruled {
+            runtime: find_runtime(frame, &krate),
+            lock_code: find_lock_code(frame, &krate),
+            serves_request: any(SERVES_REQUEST, frame),
+            krate,
+        }
+    })
+}
+
 /// A thread whose stack shows one of these runs a request of the judged endpoint.
 const SERVES_REQUEST: &[Pattern] = &[
     pattern("prometheus::registry::Registry::gather", "", ""),
@@ -61,7 +95,7 @@ const SERVES_REQUEST: &[Pattern] = &[
 
 /// See [`SERVES_REQUEST`].
 pub(super) fn serves_request(frame: &Logical) -> bool {
-    any(SERVES_REQUEST, frame)
+    ruled(frame).serves_request
 }
 
 /// Functions that may panic while a page is written: where names are missing, their code tells of a request.
@@ -122,8 +156,11 @@ const RUNTIME_CRATES: &[&str] = &[
 
 /// Whether the frame belongs to the runtime, the server or std.
 pub(super) fn is_runtime(frame: &Logical) -> bool {
-    let krate = crate_of(frame);
-    RUNTIME_CRATES.contains(&krate.as_str())
+    ruled(frame).runtime
+}
+
+fn find_runtime(frame: &Logical, krate: &str) -> bool {
+    RUNTIME_CRATES.contains(&krate)
         || ["__rust_try", "_start", "main", "clone", "start_thread"].contains(&frame.function.as_str())
         || frame.function.starts_with("__libc_start")
         || frame.function.starts_with("__rust_")
@@ -131,7 +168,11 @@ pub(super) fn is_runtime(frame: &Logical) -> bool {
 
 /// Whether the frame is part of a lock's implementation: between the code that wants the lock and the kernel.
 pub(super) fn is_lock_code(frame: &Logical) -> bool {
-    match crate_of(frame).as_str() {
+    ruled(frame).lock_code
+}
+
+fn find_lock_code(frame: &Logical, krate: &str) -> bool {
+    match krate {
         "parking_lot" | "parking_lot_core" | "lock_api" => true,
         "std" => {
             const PATHS: [&str; 4] = ["std::sync::", "std::sys::sync::", "std::sys::pal::", "std::sys::futex"];
@@ -145,7 +186,11 @@ pub(super) fn is_lock_code(frame: &Logical) -> bool {
 }
 
 /// The crate a frame belongs to, with underscores; empty if unknown.
-pub(super) fn crate_of(frame: &Logical) -> String {
+pub(super) fn crate_of(frame: &Logical) -> &str {
+    &ruled(frame).krate
+}
+
+fn find_crate(frame: &Logical) -> String {
     let path = head(&frame.function);
     let ident = path.split(|c: char| !(c.is_alphanumeric() || c == '_')).next().unwrap_or_default();
     if path[ident.len()..].starts_with("::") {

@@ -58,7 +58,7 @@ const DRIVER: &[Pattern] = &[
 
 pub(super) fn shows(stack: &Stack<'_>, patterns: &[Pattern]) -> bool {
     stack.logical().any(|frame| {
-        rules::any(patterns, frame) && (frame.function.contains("tokio::") || rules::crate_of(frame) == "tokio")
+        (rules::crate_of(frame) == "tokio" || frame.function.contains("tokio::")) && rules::any(patterns, frame)
     })
 }
 

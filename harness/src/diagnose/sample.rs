@@ -2,7 +2,7 @@
 
 use super::SampleError;
 use super::image::Images;
-use super::memory::{read_process, read_word};
+use super::memory::{read_process, read_words};
 use super::proc::{self, Mapping, Task};
 use super::spin;
 use super::stop::{self, Stopped};
@@ -166,7 +166,7 @@ fn lock_words(pid: i32, threads: &[RawThread], parked: &[ParkedThread]) -> BTree
     let futexes = futexes.flat_map(|address| [address, address.saturating_sub(8)]);
     let locks = parked.iter().map(|thread| thread.key & !7);
     let addresses: BTreeSet<u64> = futexes.chain(locks).collect();
-    addresses.into_iter().filter_map(|address| Some((address, read_word(pid, address)?))).collect()
+    read_words(pid, &addresses)
 }
 
 /// The descriptors on which threads are blocked.

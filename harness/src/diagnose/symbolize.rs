@@ -2,6 +2,7 @@
 
 use super::dwarf::Units;
 use super::image::{Image, Mapped};
+use super::rules::Ruling;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -16,6 +17,8 @@ pub(super) struct Logical {
     pub(super) inlined: bool,
     /// The name with its generic arguments, where DWARF knows them and the symbol table does not: `lock<app::State>`.
     pub(super) generic: Option<String>,
+    /// What the tables of functions say of it.
+    pub(super) ruling: Ruling,
 }
 
 /// Names are untrusted input and may be of any length.
@@ -68,7 +71,7 @@ fn inlined(image: &Image, address: u64) -> Vec<Logical> {
             let function = found.name.map(|name| demangle(&name)).unwrap_or_default();
             let generic = found.generic.or_else(|| function.contains('<').then(|| function.clone()));
             let file = found.file.as_deref().map(shorten);
-            Logical { function, file, line: found.line, inlined: true, generic }
+            Logical { function, file, line: found.line, inlined: true, generic, ruling: Ruling::default() }
         })
         .collect();
     if let Some(physical) = frames.last_mut() {

@@ -96,6 +96,8 @@ struct Samples<'a> {
     engine: &'a Engine,
     process: Option<Process>,
     taken: Vec<Snapshot>,
+    /// The last one, when it has been explained, as it was before.
+    explained: Option<Snapshot>,
     gaps: Vec<Gap>,
     error: Option<SampleError>,
 }
@@ -126,8 +128,12 @@ impl Samples<'_> {
 
     /// The first and the last sample, explained; `None` without a sample. What is missing goes to the gaps.
     fn explained(&mut self) -> Option<Explained> {
-        let mut last = self.taken.pop();
-        let explained = last.as_mut().map(|last| self.engine.explain(self.taken.first(), last, true));
+        let explained = self.taken.pop().map(|mut last| {
+            let words = last.words.clone();
+            let explained = self.engine.explain(self.taken.first(), &mut last, true);
+            self.explained = Some(Snapshot { words, ..last });
+            explained
+        });
         if let Some(error) = self.error.take() {
             let what = "a sample of the process".to_string();
             self.gaps.push(Gap { what, why: error.to_string(), uncovers: true });
@@ -182,7 +188,14 @@ impl Looker {
     /// the look then says what can be said from outside.
     pub fn look(&self, options: &LookOptions, interrupted: &dyn Fn() -> bool) -> Result<Look, LookError> {
         let process = options.pid.map(examine).transpose()?;
-        let samples = Samples { engine: &self.engine, process, taken: Vec::new(), gaps: Vec::new(), error: None };
+        let samples = Samples {
+            engine: &self.engine,
+            process,
+            taken: Vec::new(),
+            explained: None,
+            gaps: Vec::new(),
+            error: None,
+        };
         match &options.url {
             Some(url) => self.endpoint(url, options, samples, interrupted),
             None => self.process(options, samples, interrupted),
@@ -211,7 +224,6 @@ impl Looker {
                 Some(error) => return Err(error.into()),
                 None => {}
             }
-            let last = samples.taken.last().cloned();
             let look = conclude(options, &mut samples, Probes::default(), None);
             // What was not seen because a lock was just changing hands will be seen another time. What is stuck, or is
             // never seen, stays so.
@@ -219,7 +231,7 @@ impl Looker {
                 return Ok(look);
             }
             samples.taken.clear();
-            samples.taken.extend(last);
+            samples.taken.extend(samples.explained.take());
             samples.gaps.clone_from(&gaps);
         }
         Err(LookError::Nothing)
