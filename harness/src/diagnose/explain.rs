@@ -37,7 +37,7 @@ pub(super) fn prepare(images: &Images, first: &Snapshot) {
     let memory = Memory::new(first, &layout, false);
     stacks::build(&first.threads, &layout, &memory);
     // The first instruction of all takes as long as thousands: the decoder builds its tables.
-    iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
+    let _ = iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
     name_gaps(&layout);
     versions::gaps(&layout, false);
 }

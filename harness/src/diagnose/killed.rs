@@ -35,7 +35,7 @@ pub(super) fn reached(step: Step) {
 #[ignore = "the diagnoser that the other tests kill"]
 fn looks() {
     let pid = std::env::var(TARGET).unwrap().parse().unwrap();
-    let snapshot = sample::sample(pid, &Images::default(), &History::default()).unwrap();
+    let snapshot = sample::sample(pid, None, &Images::default(), &History::default()).unwrap();
     println!("\ndone {}", snapshot.threads.len());
 }
 

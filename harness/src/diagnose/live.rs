@@ -5,6 +5,7 @@ use super::explain;
 use super::image::Images;
 use super::sample::{self, History};
 use crate::model::{Explained, Snapshot};
+use std::time::Instant;
 
 /// See [`super::Engine`].
 #[derive(Default)]
@@ -14,7 +15,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
+    pub(super) fn sample(&self, pid: i32, at: Option<Instant>) -> Result<Snapshot, SampleError> {
         if i64::from(pid) == i64::from(std::process::id()) {
             return Err(SampleError::OwnProcess { pid });
         }
@@ -25,7 +26,7 @@ impl Live {
         std::thread::scope(|scope| {
             let tracer = std::thread::Builder::new()
                 .name("gatherlock-stop".into())
-                .spawn_scoped(scope, || sample::sample(pid, &self.images, &self.history));
+                .spawn_scoped(scope, || sample::sample(pid, at, &self.images, &self.history));
             let failed = |reason: &str| SampleError::Io { pid, what: "the threads".into(), reason: reason.into() };
             match tracer.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(result)) => result,

@@ -94,6 +94,7 @@ pub use error::{Refusal, SampleError};
 pub use shorten::shorten;
 
 use crate::model::{Explained, Snapshot};
+use std::time::Instant;
 
 /// Looks into live processes. Shared freely between threads; parsed executables and symbols are kept, so that the second
 /// sample of the same executable costs milliseconds.
@@ -117,7 +118,16 @@ impl Engine {
     /// # Errors
     /// See [`SampleError`]: the process is gone, traced by a debugger, not ours to trace, or not x86_64.
     pub fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
-        self.live.sample(pid)
+        self.live.sample(pid, None)
+    }
+
+    /// The same for a later sample of a process: its threads are stopped at `at`, or as soon as can be if that has passed.
+    /// What is read about them before that is read in time.
+    ///
+    /// # Errors
+    /// As for [`Engine::sample`].
+    pub fn sample_at(&self, pid: i32, at: Instant) -> Result<Snapshot, SampleError> {
+        self.live.sample(pid, Some(at))
     }
 
     /// Reads what the explanation of a later sample of the same process will need of its files: unwinding tables, symbols

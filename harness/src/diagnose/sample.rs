@@ -10,6 +10,7 @@ use super::{files, parking, syscalls};
 use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Bytes of one stack.
 const MAX_STACK: u64 = 1 << 20;
@@ -33,13 +34,25 @@ type ThreadId = (i32, i32, u64);
 
 /// The memory of an engine: how often it disturbed whom.
 #[derive(Default)]
-pub(super) struct History(Mutex<HashMap<ThreadId, Disturbed>>);
+pub(super) struct History {
+    threads: Mutex<HashMap<ThreadId, Disturbed>>,
+    /// By process, how long it took the last time to read what is read of its threads right before the stop.
+    ahead: Mutex<HashMap<i32, Duration>>,
+}
 
 /// Threads remembered; far more than any trial has.
 const MAX_REMEMBERED: usize = 1 << 16;
 
-/// Stops `pid`, copies, resumes.
-pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Snapshot, SampleError> {
+/// Processes remembered.
+const MAX_PROCESSES: usize = 1 << 10;
+
+/// Stops `pid`, copies, resumes; not before `at`, and if possible at that moment.
+pub(super) fn sample(
+    pid: i32,
+    at: Option<Instant>,
+    images: &Images,
+    history: &History,
+) -> Result<Snapshot, SampleError> {
     let mut gaps = Vec::new();
     let mappings = proc::mappings(pid)?;
     let modules = images.modules(pid, &mappings, &mut gaps)?;
@@ -52,6 +65,11 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
     let mut room = MAX_STACKS;
     let mut threads = Vec::new();
     let mut started = HashMap::new();
+    if let Some(at) = at {
+        let begin = at.checked_sub(history.ahead(pid)).unwrap_or(at);
+        std::thread::sleep(begin.saturating_duration_since(Instant::now()));
+    }
+    let asked = Instant::now();
     let stopped = Stopped::new(pid, |tid, task| match stop::registers(tid) {
         Ok(registers) => {
             started.insert(tid, task.started);
@@ -60,6 +78,7 @@ pub(super) fn sample(pid: i32, images: &Images, history: &History) -> Result<Sna
         Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
     })?;
     let begun = stopped.since;
+    history.remember(pid, begun.saturating_duration_since(asked));
     let taken_us = monotonic_us();
     let (parked, unknown) = parking::read(pid, &places);
     let mut words = lock_words(pid, &threads, &parked);
@@ -175,10 +194,23 @@ fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
 }
 
 impl History {
+    fn ahead(&self, pid: i32) -> Duration {
+        let known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&pid).copied().unwrap_or_default()
+    }
+
+    fn remember(&self, pid: i32, ahead: Duration) {
+        let mut known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() > MAX_PROCESSES {
+            known.clear();
+        }
+        known.insert(pid, ahead);
+    }
+
     /// Takes the engine's own part out of the counts: each stop costs a sleeping thread two switches, one into the stop
     /// and one back to sleep. And a call that was interrupted and restarted shows as `restart_syscall` the next time.
     fn account(&self, pid: i32, threads: &mut [RawThread], started: &HashMap<i32, u64>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() > MAX_REMEMBERED {
             known.clear();
         }

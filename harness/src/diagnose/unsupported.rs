@@ -2,13 +2,14 @@
 
 use super::SampleError;
 use crate::model::{Explained, Gap, Snapshot};
+use std::time::Instant;
 
 /// See [`super::Engine`].
 #[derive(Default)]
 pub(super) struct Live;
 
 impl Live {
-    pub(super) fn sample(&self, _pid: i32) -> Result<Snapshot, SampleError> {
+    pub(super) fn sample(&self, _pid: i32, _at: Option<Instant>) -> Result<Snapshot, SampleError> {
         Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
     }
 

@@ -12,8 +12,10 @@ use crate::probe::{Header, HttpUrl, health};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant, SystemTime};
 
-/// Between two samples whose threads are compared.
+/// Between two samples whose threads are compared: from the end of the one stop to the beginning of the next.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long before its stop a sample is begun: what it reads before that belongs to the pause.
+const AHEAD: Duration = Duration::from_millis(40);
 /// Pairs of samples of a process alone, until one shows everything.
 const GLANCES: u32 = 5;
 /// How long a scrape is held open beyond the hang limit at most, so that the last sample sees it.
@@ -104,11 +106,20 @@ struct Samples<'a> {
 
 impl Samples<'_> {
     fn sample(&mut self) {
+        self.sample_at(None);
+    }
+
+    /// Takes a sample whose stop comes at a given moment.
+    fn sample_at(&mut self, at: Option<Instant>) {
         let Some(process) = &self.process else { return };
         if self.error.is_some() {
             return;
         }
-        match self.engine.sample(process.pid) {
+        let sample = match at {
+            Some(at) => self.engine.sample_at(process.pid, at),
+            None => self.engine.sample(process.pid),
+        };
+        match sample {
             Ok(snapshot) => self.taken.push(snapshot),
             Err(error) => self.error = Some(error),
         }
@@ -215,8 +226,8 @@ impl Looker {
         for glance in 1.. {
             let end = Instant::now() + PAUSE;
             samples.prepare();
-            wait(end, interrupted)?;
-            samples.sample();
+            wait(end - AHEAD, interrupted)?;
+            samples.sample_at(Some(end));
             match samples.error.take() {
                 Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => {
                     return Err(LookError::Ended { pid });
@@ -295,8 +306,10 @@ impl Looker {
         {
             // It answered in time, and the caller wants to know about the process as well.
             samples.sample();
-            wait(Instant::now() + PAUSE, interrupted)?;
-            samples.sample();
+            let end = Instant::now() + PAUSE;
+            samples.prepare();
+            wait(end - AHEAD, interrupted)?;
+            samples.sample_at(Some(end));
         }
         let health = asked.and_then(|(flight, told): (InFlight, Receiver<Exchange>)| {
             let exchange = told.recv_timeout(options.bound).ok();
