@@ -31,7 +31,7 @@ pub(super) fn read_words(pid: i32, addresses: &BTreeSet<u64>) -> BTreeMap<u64, u
         let now = &rest[..rest.len().min(MOST)];
         let remote: Vec<_> =
             now.iter().map(|at| nix::sys::uio::RemoteIoVec { base: *at as usize, len: size_of::<u64>() }).collect();
-        let mut buffer = vec![0; size_of::<u64>() * now.len()];
+        let mut buffer = vec![0; size_of_val(now)];
         let mut local = [std::io::IoSliceMut::new(&mut buffer)];
         let read = nix::sys::uio::process_vm_readv(nix::unistd::Pid::from_raw(pid), &mut local, &remote).unwrap_or(0);
         let (read, _) = buffer[..read.min(buffer.len())].as_chunks();

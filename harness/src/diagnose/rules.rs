@@ -3,8 +3,7 @@
 //! A physical function is known by its path (`prometheus::registry::Registry::gather`). A function that was inlined in a
 //! build with line tables only has a bare name (`gather`), and its file tells whose it is.
 
-use super::symbolize::Logical;
-use std::sync::OnceLock;
+use super::symbolize::{Logical, Ruled};
 
 /// A function, described for both cases; empty parts match nothing (`path`) or anything (`name`).
 #[derive(Clone, Copy, Debug)]
@@ -43,27 +42,7 @@ pub(super) fn any(patterns: &[Pattern], frame: &Logical) -> bool {
     patterns.iter().any(|pattern| pattern.matches(frame))
 }
 
-/// What the tables say of a function, worked out when it is first asked: hundreds of threads stand in the same ones.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ruling(OnceLock<Ruled>);
-
-#[derive(Clone, Debug)]
-struct Ruled {
-    krate: String,
-    runtime: bool,
-    lock_code: bool,
-    serves_request: bool,
-}
-
-/// It follows from the function and its file, whether it has been asked for or not.
-impl PartialEq for Ruling {
-    fn eq(&self, _: &Ruling) -> bool {
-        true
-    }
-}
-
-impl Eq for Ruling {}
-
+/// What the tables say of a function, each asked once.
 fn ruled(frame: &Logical) -> &Ruled {
     frame.ruling.0.get_or_init(|| {
         let krate = find_crate(frame);

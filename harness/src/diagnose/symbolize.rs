@@ -2,7 +2,6 @@
 
 use super::dwarf::Units;
 use super::image::{Image, Mapped};
-use super::rules::Ruling;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -20,6 +19,28 @@ pub(super) struct Logical {
     /// What the tables of functions say of it.
     pub(super) ruling: Ruling,
 }
+
+/// What the tables say of a function, worked out when it is first asked: hundreds of threads stand in the same ones.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ruling(pub(super) OnceLock<Ruled>);
+
+/// See [`Ruling`]; `rules` fills it in.
+#[derive(Clone, Debug)]
+pub(super) struct Ruled {
+    pub(super) krate: String,
+    pub(super) runtime: bool,
+    pub(super) lock_code: bool,
+    pub(super) serves_request: bool,
+}
+
+/// It follows from the function and its file, whether it has been asked for or not.
+impl PartialEq for Ruling {
+    fn eq(&self, _: &Ruling) -> bool {
+        true
+    }
+}
+
+impl Eq for Ruling {}
 
 /// Names are untrusted input and may be of any length.
 const MAX_NAME: usize = 2000;
