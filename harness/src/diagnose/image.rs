@@ -1,6 +1,7 @@
 //! An executable or library as a file: where its code, its unwinding tables and its symbols are; parsed once per file.
 
 use super::SampleError;
+use super::access::{lives, not_permitted};
 use super::bytes::Bytes;
 use super::elf::{self, Section, Segment, Symbol, Tables};
 use super::locations::Locations;
@@ -254,6 +255,9 @@ impl Images {
             let main = mapping.path == exe;
             let image = match self.open(pid, mapping, main, room) {
                 Ok(image) => image,
+                Err(_) if main && !memory::is_readable(pid, mapping.start) && lives(pid) => {
+                    return Err(not_permitted(pid));
+                }
                 Err(reason) if main => return Err(SampleError::WrongArchitecture { pid, reason }),
                 Err(reason) => {
                     let name = file_name(&mapping.path);

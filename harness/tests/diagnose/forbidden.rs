@@ -11,19 +11,21 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-/// Makes the kernel answer every `ptrace` of this process with "not permitted", as container runtimes do.
-fn forbid_ptrace() -> io::Result<()> {
+/// Makes the kernel answer these system calls of this process with "not permitted", as container runtimes do.
+fn forbid(calls: &[i64]) -> io::Result<()> {
     const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
     const JUMP: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
     const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    /// No allocation between fork and exec.
+    const MOST: usize = 8;
     let instruction = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let mut filter = [
-        // The number of the call comes first in what is filtered.
-        instruction(LOAD, 0, 0, 0),
-        instruction(JUMP, 0, 1, libc::SYS_ptrace as u32),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
+    let mut filter = [instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW); 2 * MOST + 2];
+    // The number of the call comes first in what is filtered.
+    filter[0] = instruction(LOAD, 0, 0, 0);
+    for (call, pair) in calls.iter().zip(filter[1..].chunks_exact_mut(2)) {
+        pair[0] = instruction(JUMP, 0, 1, *call as u32);
+        pair[1] = instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
+    }
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
     // SAFETY: prctl with plain numbers, and with a pointer to a program that outlives the call.
     let refused = unsafe {
@@ -33,15 +35,32 @@ fn forbid_ptrace() -> io::Result<()> {
     if refused { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// What Docker's own filter forbids to a container without `SYS_PTRACE`, of the calls that are made here.
+const OF_DOCKER: [i64; 2] = [libc::SYS_process_vm_readv, libc::SYS_pidfd_getfd];
+
 #[test]
 fn a_filter_of_system_calls() {
-    let other = Other::spawn(Command::new("sleep").arg("600"));
+    for calls in [&[libc::SYS_ptrace][..], &[libc::SYS_ptrace, libc::SYS_process_vm_readv]] {
+        let other = Other::spawn(Command::new("sleep").arg("600"));
+        let mut command = gatherlock();
+        command.args(["diagnose", "--pid", &other.pid()]);
+        // SAFETY: the closure calls nothing but prctl.
+        unsafe { command.pre_exec(|| forbid(calls)) };
+        let says = refusal(&command.output().unwrap());
+        assert!(says.contains("seccomp") && says.contains("--cap-add SYS_PTRACE"), "{says}");
+    }
+}
+
+#[test]
+fn a_filter_like_docker_s_leaves_a_way() {
+    let mut target = Target::spawn("register-in-collect");
+    let url = format!("http://127.0.0.1:{}/metrics", target.line("port "));
     let mut command = gatherlock();
-    command.args(["diagnose", "--pid", &other.pid()]);
+    command.args(["diagnose", "--url", &url, "--format", "json"]).args(HANGS);
     // SAFETY: the closure calls nothing but prctl.
-    unsafe { command.pre_exec(forbid_ptrace) };
-    let says = refusal(&command.output().unwrap());
-    assert!(says.contains("seccomp") && says.contains("--cap-add SYS_PTRACE"), "{says}");
+    unsafe { command.pre_exec(|| forbid(&OF_DOCKER)) };
+    let (code, found) = judged(&command.output().unwrap());
+    assert_eq!((code, found.outcome), (1, Some(Outcome::Deadlocked)), "{} {:?}", found.summary, found.gaps);
 }
 
 #[test]
