@@ -123,10 +123,16 @@ pub fn owners(inodes: &[u64]) -> Owners {
             owners.hidden += usize::from(fs::symlink_metadata(format!("/proc/{pid}")).is_ok());
             continue;
         };
-        let holds = descriptors.flatten().any(|descriptor| {
-            let link = fs::read_link(descriptor.path()).unwrap_or_default();
-            wanted.iter().any(|wanted| link.as_os_str() == wanted.as_str())
+        // Root without `CAP_SYS_PTRACE` may list the descriptors of others, and not see what they are.
+        let mut unseen = false;
+        let holds = descriptors.flatten().any(|descriptor| match fs::read_link(descriptor.path()) {
+            Ok(link) => wanted.iter().any(|wanted| link.as_os_str() == wanted.as_str()),
+            Err(error) => {
+                unseen |= error.kind() == io::ErrorKind::PermissionDenied;
+                false
+            }
         });
+        owners.hidden += usize::from(unseen && !holds);
         if holds {
             let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
             found.insert(pid, String::from_utf8_lossy(&name).trim_end().to_string());

@@ -62,9 +62,12 @@ pub(super) fn server(url: &HttpUrl, ends: Option<(SocketAddr, SocketAddr)>, give
         [] if owners.hidden > 0 => (
             None,
             Some(format!(
-                "{} processes do not show this user what they listen on: run it as the user of the service, or with sudo, \
-                 or give --pid",
-                owners.hidden
+                "{} not show this user what they listen on: run it as the user of the service, or with sudo (in a container: \
+                 --cap-add SYS_PTRACE), or give --pid",
+                match owners.hidden {
+                    1 => "1 process does".to_string(),
+                    n => format!("{n} processes do"),
+                }
             )),
         ),
         [] => (
