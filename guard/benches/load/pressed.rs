@@ -36,8 +36,7 @@ struct Load {
 struct Seen {
     scrapes: Waits,
     registers: Waits,
-    /// The same without what the registrar stood in line for a processor meanwhile: what it waited for others' locks. Only
-    /// of registrars that never pause.
+    /// The same without what the registrar stood in line for a processor meanwhile: what it waited for others' locks.
     locks: Waits,
     updates: u64,
     updater: Spent,
@@ -122,42 +121,45 @@ fn observed<T>(spent: &mut Spent, act: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Does it until `going` says no, and how long that took each time. At an interval it is counted from when it was due:
-/// whoever waits long makes what comes meanwhile wait, too.
-fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, going: impl Fn() -> bool) {
-    let mut due = Instant::now();
-    while going() {
-        match pace {
-            Pace::Full => due = Instant::now(),
-            Pace::Every(interval) => {
-                due += interval;
-                let early = due.saturating_duration_since(Instant::now());
-                if early > Duration::ZERO {
-                    std::thread::sleep(early);
-                    // What the timer adds is not the subject's doing.
-                    due = due.max(Instant::now());
-                }
-            }
-        }
-        act();
-        waits.add(due.elapsed());
-    }
+/// Sleeps until then; whether there was time to.
+fn slept_until(due: Instant) -> bool {
+    let early = due.saturating_duration_since(Instant::now());
+    std::thread::sleep(early);
+    early > Duration::ZERO
 }
 
 /// Above this a wait is worth asking how much of it was time in line; all of it that there is lies in such waits.
 const LONG: Duration = Duration::from_micros(50);
 
-/// Registers without pause.
-fn unpaced(register: impl Fn(), registers: &mut Waits, locks: &mut Waits, going: impl Fn() -> bool) {
+/// Does it until `going` says no. `waits` gets how long that took each time, `locks` the same without what the thread has
+/// stood in line since it last slept. By the clock it is counted from when it was due, as whoever waits long makes what comes
+/// meanwhile wait, too; but what the timer adds is not the subject's doing.
+fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, locks: &mut Waits, going: impl Fn() -> bool) {
     let mut line = so_far().1;
+    let mut due = Instant::now();
     while going() {
-        let began = Instant::now();
-        register();
-        let mut wait = began.elapsed();
-        registers.add(wait);
+        let from = match pace {
+            Pace::Full => Instant::now(),
+            Pace::Every(interval) => {
+                due += interval;
+                if slept_until(due) {
+                    line = so_far().1;
+                    Instant::now()
+                } else {
+                    due
+                }
+            }
+        };
+        act();
+        let mut wait = from.elapsed();
+        waits.add(wait);
         if wait > LONG {
             let now = so_far().1;
-            wait = wait.saturating_sub(now - std::mem::replace(&mut line, now));
+            wait = wait.saturating_sub(now - line);
+            // Without pause the next wait begins here; who is behind the clock has been waiting already.
+            if pace == Pace::Full {
+                line = now;
+            }
         }
         locks.add(wait);
     }
@@ -182,17 +184,12 @@ fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
         let updating = scope.spawn(|| observed(updater, updating));
         let register = subject.register.as_ref();
         let registering = register.map(|register| {
-            scope.spawn(move || {
-                observed(registrar, || match load.registrations {
-                    Pace::Full => unpaced(register, registers, locks, going),
-                    pace => paced(register, pace, registers, going),
-                })
-            })
+            scope.spawn(move || observed(registrar, || paced(register, load.registrations, registers, locks, going)))
         });
         let scrape = || {
             (subject.scrape)();
         };
-        paced(scrape, load.scrapes, scrapes, || began.elapsed() < load.round);
+        paced(scrape, load.scrapes, scrapes, &mut Waits::default(), || began.elapsed() < load.round);
         stop.store(true, Ordering::Relaxed);
         updating.join().expect("no panic");
         registering.into_iter().for_each(|registering| registering.join().expect("no panic"));
@@ -230,11 +227,10 @@ fn show(load: &Load, seen: &[Seen]) {
     wait("scrape, p99", |seen| &seen.scrapes, &|waits| waits.quantile(0.99));
     wait("register, p99", |seen| &seen.registers, &|waits| waits.quantile(0.99));
     wait("register, p99.9", |seen| &seen.registers, &|waits| waits.quantile(0.999));
+    wait("register, p99.9, not in line", |seen| &seen.locks, &|waits| waits.quantile(0.999));
     if load.registrations == Pace::Full {
         wait("register, p99.9 of moments", |seen| &seen.registers, &|waits| waits.at_any_moment(0.999));
-        wait("register, p99.9 of moments, without time in line", |seen| &seen.locks, &|waits| {
-            waits.at_any_moment(0.999)
-        });
+        wait("register, p99.9 of moments, not in line", |seen| &seen.locks, &|waits| waits.at_any_moment(0.999));
     }
     wait("register, longest", |seen| &seen.registers, &|waits| waits.quantile(1.0));
     let rate = |seen: &Seen| Some(seen.updates as f64 / seen.updater.wall.as_secs_f64());
