@@ -133,10 +133,11 @@ const LONG: Duration = Duration::from_micros(50);
 
 /// Does it until `going` says no. `waits` gets how long that took each time, `locks` the same without what the thread has
 /// stood in line since it last slept. By the clock it is counted from when it was due, as whoever waits long makes what comes
-/// meanwhile wait, too; but what the timer adds is not the subject's doing.
+/// meanwhile wait, too; but that the thread was woken late is not the subject's doing.
 fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, locks: &mut Waits, going: impl Fn() -> bool) {
     let mut line = so_far().1;
     let mut due = Instant::now();
+    let mut woken = due;
     while going() {
         let from = match pace {
             Pace::Full => Instant::now(),
@@ -144,10 +145,9 @@ fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, locks: &mut Waits, going
                 due += interval;
                 if slept_until(due) {
                     line = so_far().1;
-                    Instant::now()
-                } else {
-                    due
+                    woken = Instant::now();
                 }
+                due.max(woken)
             }
         };
         act();
