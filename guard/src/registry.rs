@@ -73,10 +73,28 @@ pub(crate) struct Entry {
 }
 
 /// What registration needs to know of a descriptor, read before the lock is taken.
-struct Key {
+struct Key<'a> {
     id: u64,
     dim_hash: u64,
-    name: String,
+    name: &'a str,
+}
+
+/// The ids of one collector so far: nearly always one, for which no set is made.
+#[derive(Default)]
+struct Ids {
+    first: Option<u64>,
+    others: HashSet<u64>,
+}
+
+impl Ids {
+    /// Whether it was not there.
+    fn insert(&mut self, id: u64) -> bool {
+        if self.first.is_none() {
+            self.first = Some(id);
+            return true;
+        }
+        self.first != Some(id) && self.others.insert(id)
+    }
 }
 
 /// Why a registration is refused; turned into an error once the lock is released.
@@ -90,17 +108,18 @@ enum Refusal {
 
 impl Book {
     /// `prometheus` 0.14's checks in its own order, including that names seen before a refusal stay remembered.
-    fn admit(&mut self, keys: &[Key], entry: &Arc<Entry>) -> std::result::Result<(), Refusal> {
-        let mut ids = HashSet::new();
+    fn admit(&mut self, keys: &[Key<'_>], entry: &Arc<Entry>) -> std::result::Result<(), Refusal> {
+        let mut ids = Ids::default();
         let mut sum: u64 = 0;
         for (at, key) in keys.iter().enumerate() {
             if self.desc_ids.contains(&key.id) {
                 return Err(Refusal::Duplicate);
             }
-            if self.dim_hashes.get(&key.name).is_some_and(|hash| *hash != key.dim_hash) {
-                return Err(Refusal::Inconsistent(at));
+            match self.dim_hashes.get(key.name) {
+                Some(hash) if *hash != key.dim_hash => return Err(Refusal::Inconsistent(at)),
+                Some(_) => {}
+                None => drop(self.dim_hashes.insert(key.name.to_string(), key.dim_hash)),
             }
-            self.dim_hashes.insert(key.name.clone(), key.dim_hash);
             if !ids.insert(key.id) {
                 return Err(Refusal::Twice(at));
             }
@@ -109,15 +128,15 @@ impl Book {
         if self.places.contains_key(&sum) {
             return Err(Refusal::Duplicate);
         }
-        self.desc_ids.extend(ids);
+        self.desc_ids.extend(keys.iter().map(|key| key.id));
         self.places.insert(sum, self.next_place);
         self.entries.insert(self.next_place, Arc::clone(entry));
         self.next_place += 1;
         Ok(())
     }
 
-    /// Takes the collector with these descriptors out; the caller drops it after the lock.
-    fn dismiss(&mut self, ids: &HashSet<u64>) -> Option<Arc<Entry>> {
+    /// Takes the collector with these descriptors, each once, out; the caller drops it after the lock.
+    fn dismiss(&mut self, ids: &[u64]) -> Option<Arc<Entry>> {
         let sum = ids.iter().fold(0_u64, |sum, id| sum.wrapping_add(*id));
         let place = self.places.remove(&sum)?;
         for id in ids {
@@ -167,14 +186,13 @@ impl Registry {
     pub fn register(&self, collector: Box<dyn Collector>) -> Result<()> {
         let collector: Arc<dyn Collector> = Arc::from(collector);
         let descs = collector.desc();
-        let keys: Vec<Key> =
-            descs.iter().map(|desc| Key { id: desc.id, dim_hash: desc.dim_hash, name: desc.fq_name.clone() }).collect();
-        let name: Vec<&str> = descs.iter().map(|desc| desc.fq_name.as_str()).collect();
-        let entry = Arc::new(Entry {
-            collector: Arc::clone(&collector),
-            name: Arc::from(name.join(",")),
-            panics: AtomicU64::new(0),
-        });
+        let keys: Vec<Key<'_>> =
+            descs.iter().map(|desc| Key { id: desc.id, dim_hash: desc.dim_hash, name: &desc.fq_name }).collect();
+        let name = match keys.as_slice() {
+            [one] => Arc::from(one.name),
+            keys => Arc::from(keys.iter().map(|key| key.name).collect::<Vec<_>>().join(",")),
+        };
+        let entry = Arc::new(Entry { collector: Arc::clone(&collector), name, panics: AtomicU64::new(0) });
         let admitted = self.book().admit(&keys, &entry);
         admitted.map_err(|refusal| match refusal {
             Refusal::Duplicate => Error::AlreadyReg,
@@ -198,7 +216,9 @@ impl Registry {
     /// # Panics
     /// If the collector's `desc()` does; the registry is then unchanged.
     pub fn unregister(&self, collector: Box<dyn Collector>) -> Result<()> {
-        let ids: HashSet<u64> = collector.desc().iter().map(|desc| desc.id).collect();
+        let mut ids: Vec<u64> = collector.desc().iter().map(|desc| desc.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
         let dismissed = self.book().dismiss(&ids);
         match dismissed {
             Some(_) => Ok(()),
