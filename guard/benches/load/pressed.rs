@@ -165,32 +165,42 @@ fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, locks: &mut Waits, going
     }
 }
 
+/// On lines of its own: what threads read and write all the time must not lie beside what others write.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
-    let stop = AtomicBool::new(false);
+    let stop = Apart(AtomicBool::new(false));
     let began = Instant::now();
-    let going = || !stop.load(Ordering::Relaxed);
+    let going = || !stop.0.load(Ordering::Relaxed);
     let Seen { scrapes, registers, locks, updates, updater, registrar } = seen;
     std::thread::scope(|scope| {
         let updating = || {
-            let mut number = 0;
+            let (mut number, mut count) = (0, 0);
             while going() {
                 for _ in 0..64 {
                     number = (number + 7919) % SERIES;
                     (subject.update)(number);
                 }
-                *updates += 64;
+                count += 64;
             }
+            count
         };
-        let updating = scope.spawn(|| observed(updater, updating));
+        let updating = scope.spawn(move || *updates += observed(updater, updating));
         let register = subject.register.as_ref();
         let registering = register.map(|register| {
-            scope.spawn(move || observed(registrar, || paced(register, load.registrations, registers, locks, going)))
+            scope.spawn(move || {
+                let mut own = Apart((std::mem::take(registers), std::mem::take(locks)));
+                let (waits, without_line) = (&mut own.0.0, &mut own.0.1);
+                observed(registrar, || paced(register, load.registrations, waits, without_line, going));
+                (*registers, *locks) = own.0;
+            })
         });
         let scrape = || {
             (subject.scrape)();
         };
         paced(scrape, load.scrapes, scrapes, &mut Waits::default(), || began.elapsed() < load.round);
-        stop.store(true, Ordering::Relaxed);
+        stop.0.store(true, Ordering::Relaxed);
         updating.join().expect("no panic");
         registering.into_iter().for_each(|registering| registering.join().expect("no panic"));
     });
