@@ -46,7 +46,7 @@ const MAX_REMEMBERED: usize = 1 << 16;
 /// Processes remembered.
 const MAX_PROCESSES: usize = 1 << 10;
 
-/// Stops `pid`, copies, resumes; not before `at`, and if possible at that moment.
+/// Stops `pid`, copies, resumes; not before `at`, and if possible soon after.
 pub(super) fn sample(
     pid: i32,
     at: Option<Instant>,
@@ -69,8 +69,7 @@ pub(super) fn sample(
         let begin = at.checked_sub(history.ahead(pid)).unwrap_or(at);
         std::thread::sleep(begin.saturating_duration_since(Instant::now()));
     }
-    let asked = Instant::now();
-    let stopped = Stopped::new(pid, |tid, task| match stop::registers(tid) {
+    let stopped = Stopped::new(pid, at, |tid, task| match stop::registers(tid) {
         Ok(registers) => {
             started.insert(tid, task.started);
             threads.push(copy(pid, tid, task, &registers, &mappings, &mut room));
@@ -78,7 +77,7 @@ pub(super) fn sample(
         Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
     })?;
     let begun = stopped.since;
-    history.remember(pid, begun.saturating_duration_since(asked));
+    history.remember(pid, stopped.ahead);
     let taken_us = monotonic_us();
     let (parked, unknown) = parking::read(pid, &places);
     let mut words = lock_words(pid, &threads, &parked);

@@ -28,6 +28,8 @@ pub(super) struct Stopped {
     pub(super) missed: Vec<(i32, String)>,
     /// When the first thread was told to stop.
     pub(super) since: Instant,
+    /// How long it took to read before that what is read of the threads while they run.
+    pub(super) ahead: Duration,
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
@@ -55,11 +57,20 @@ impl Stopped {
     /// Stops every thread of `pid`. Threads started meanwhile are stopped too: the list is read until it holds nothing new.
     ///
     /// `stands` is called for each thread as soon as it stands, while others may still be on their way: what is read there
-    /// costs the target little, and may only be the thread's own.
-    pub(super) fn new(pid: i32, mut stands: impl FnMut(i32, &Task)) -> Result<Stopped, SampleError> {
+    /// costs the target little, and may only be the thread's own. None is stopped before `at`.
+    pub(super) fn new(
+        pid: i32,
+        at: Option<Instant>,
+        mut stands: impl FnMut(i32, &Task),
+    ) -> Result<Stopped, SampleError> {
         let since = Instant::now();
-        let mut stopped =
-            Stopped { threads: BTreeMap::new(), missed: Vec::new(), since, _not_send: std::marker::PhantomData };
+        let mut stopped = Stopped {
+            threads: BTreeMap::new(),
+            missed: Vec::new(),
+            since,
+            ahead: Duration::ZERO,
+            _not_send: std::marker::PhantomData,
+        };
         let mut seized_any = false;
         for round in 0.. {
             let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
@@ -77,6 +88,10 @@ impl Stopped {
             // stopping any keeps the slow part out of the stop.
             let tasks = proc::tasks(pid, &new);
             if stopped.threads.is_empty() {
+                stopped.ahead = since.elapsed();
+                if let Some(at) = at {
+                    std::thread::sleep(at.saturating_duration_since(Instant::now()));
+                }
                 stopped.since = Instant::now();
             }
             let begun = Instant::now();
@@ -243,7 +258,7 @@ mod tests {
     #[test]
     #[ignore = "the killed process of the next test"]
     fn holds_its_target() {
-        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap(), |_, _| {}).unwrap();
+        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap(), None, |_, _| {}).unwrap();
         println!("\nholding");
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     }
@@ -270,7 +285,7 @@ mod tests {
     fn a_target_runs_on_when_the_sampling_thread_panics() {
         let (_sleeper, pid) = Sleeper::start();
         let seen = std::thread::spawn(move || {
-            let _stopped = Stopped::new(pid, |_, _| {}).unwrap();
+            let _stopped = Stopped::new(pid, None, |_, _| {}).unwrap();
             // The hook would print what is meant to happen here.
             std::panic::resume_unwind(Box::new(state(pid)));
         });
@@ -279,11 +294,22 @@ mod tests {
     }
 
     #[test]
+    fn no_thread_is_stopped_before_the_moment_that_was_asked_for() {
+        let (_sleeper, pid) = Sleeper::start();
+        let at = Instant::now() + Duration::from_millis(60);
+        let stopped = Stopped::new(pid, Some(at), |_, _| {}).unwrap();
+        assert!(stopped.since >= at);
+        assert_eq!(state(pid), 't');
+        drop(stopped);
+        await_resumed(pid);
+    }
+
+    #[test]
     fn one_tracer_at_a_time() {
         let (_sleeper, pid) = Sleeper::start();
-        let stopped = Stopped::new(pid, |_, _| {}).unwrap();
+        let stopped = Stopped::new(pid, None, |_, _| {}).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        let second = std::thread::spawn(move || Stopped::new(pid, |_, _| {}).err());
+        let second = std::thread::spawn(move || Stopped::new(pid, None, |_, _| {}).err());
         assert_eq!(second.join().unwrap(), Some(SampleError::Traced { pid, tracer: own }));
         drop(stopped);
         await_resumed(pid);

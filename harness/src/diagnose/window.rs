@@ -31,10 +31,12 @@ impl<'a> Window<'a> {
         self.bytes.get(self.at..self.end).ok_or_else(|| self.over())
     }
 
+    #[cold]
     fn over(&self) -> Error {
         Error::UnexpectedEof(self.offset_id())
     }
 
+    #[inline]
     fn holds(&self, length: usize) -> Result<()> {
         if length <= self.end - self.at { Ok(()) } else { Err(self.over()) }
     }
@@ -47,6 +49,7 @@ impl<'a> Window<'a> {
         Ok(())
     }
 
+    #[inline]
     fn advance(&mut self, length: usize) {
         self.at += length;
         self.ready = self.ready.get(length..).unwrap_or_default();
@@ -67,6 +70,7 @@ impl Reader for Window<'_> {
         LittleEndian
     }
 
+    #[inline]
     fn len(&self) -> usize {
         self.end - self.at
     }
@@ -107,6 +111,7 @@ impl Reader for Window<'_> {
         }
     }
 
+    #[inline]
     fn skip(&mut self, length: usize) -> Result<()> {
         self.holds(length)?;
         self.advance(length);
@@ -130,6 +135,18 @@ impl Reader for Window<'_> {
 
     fn to_string_lossy(&self) -> Result<Cow<'_, str>> {
         self.all().map(String::from_utf8_lossy)
+    }
+
+    /// Most of what is read is one byte long.
+    #[inline]
+    fn read_u8(&mut self) -> Result<u8> {
+        if self.ready.is_empty() {
+            self.read(1)?;
+        }
+        let (byte, rest) = self.ready.split_first().ok_or_else(|| self.over())?;
+        self.at += 1;
+        self.ready = rest;
+        Ok(*byte)
     }
 
     #[inline]
