@@ -179,6 +179,9 @@ fn suspects(scene: &Scene<'_>, wait: &Edge) -> String {
         _ => 1,
     };
     others.sort_by_key(|edge| (rank(edge), edge.thread));
+    if others.is_empty() {
+        return behind_it(scene, wait);
+    }
     let says = others.iter().take(2).map(|edge| {
         let name = scene.name(edge.thread);
         let does = match &edge.provenance {
@@ -193,6 +196,17 @@ fn suspects(scene: &Scene<'_>, wait: &Edge) -> String {
     });
     let more = others.len().saturating_sub(2);
     says.collect::<String>() + &if more > 0 { format!("; {more} more threads do") } else { String::new() }
+}
+
+/// Where nobody is seen to have to do with it: who waits, in the end, for what this thread holds may be the one.
+fn behind_it(scene: &Scene<'_>, wait: &Edge) -> String {
+    let steps = scene.graph.suspects().iter().flat_map(|cycle| &cycle.steps);
+    let mut supposed = steps.filter(|step| step.block.is_none() && step.wait == wait).map(|step| step.blocker);
+    let first = supposed.next().and_then(|tid| scene.wait_of(tid));
+    first.map_or_else(String::new, |other| {
+        let (name, wanted, held) = (scene.name(other.thread), scene.wanted(other), scene.name(wait.thread));
+        format!("; {name} may be the one to end that, and waits for {wanted} behind {held}")
+    })
 }
 
 fn without_wait(scene: &Scene<'_>, tid: i32) -> (String, Option<String>) {

@@ -7,7 +7,8 @@
 
 use super::elementary::elementary_cycles;
 use crate::model::{
-    Confidence, CycleStep, Edge, Explained, Mode, Provenance, Relation, ResourceKind, Thread, ThreadRef, WaitsFor,
+    Confidence, CycleStep, Edge, Event, Explained, Mode, Provenance, Relation, Resource, ResourceKind, Thread,
+    ThreadRef, WaitsFor,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -364,21 +365,22 @@ fn shortest<'a>(
 }
 
 /// Circles with one step that nobody saw. A request waits for an event while another thread waits, in the end, for what
-/// the request holds: that thread may be the one that should reply. And a thread spins on a word while the thread seen
+/// the request holds: that thread may be the one that should reply. Without names an event is only a futex that is no lock;
+/// who waits behind the request is seen all the same. And a thread spins on a word while the thread seen
 /// inside the code that changes it waits for the spinner.
 fn supposed<'a>(explained: &'a Explained, steps: &[Step<'a>]) -> Vec<Cycle<'a>> {
-    let kinds: BTreeMap<&str, ResourceKind> =
-        explained.resources.iter().map(|resource| (resource.id.as_str(), resource.kind)).collect();
+    let resources: BTreeMap<&str, &Resource> =
+        explained.resources.iter().map(|resource| (resource.id.as_str(), resource)).collect();
+    let is_event = |of: &Resource| of.kind == ResourceKind::Channel || of.event == Some(Event::Futex);
     let serving = |thread: &&Thread| thread.serves_request;
     let requests: BTreeSet<i32> = explained.threads.iter().filter(serving).map(|thread| thread.tid).collect();
     let mut cycles = Vec::new();
     for wait in explained.edges.iter().filter(|edge| edge.relation == Relation::Waits) {
-        let kind = kinds.get(wait.resource.as_str());
-        let repliers: Vec<i32> = match kind {
-            Some(ResourceKind::Channel) if requests.contains(&wait.thread) => {
+        let repliers: Vec<i32> = match resources.get(wait.resource.as_str()) {
+            Some(of) if is_event(of) && requests.contains(&wait.thread) => {
                 explained.threads.iter().filter(|thread| !thread.serves_request).map(|thread| thread.tid).collect()
             }
-            Some(ResourceKind::SpinWord) => {
+            Some(of) if of.kind == ResourceKind::SpinWord => {
                 let of_this = explained.spins.iter().filter(|s| s.tid == wait.thread && s.resource == wait.resource);
                 of_this.filter_map(|spin| spin.culprit).collect()
             }

@@ -321,7 +321,11 @@ fn a_request_that_came_between_the_samples_waits_for_the_same() {
     };
     let detected = hung(late(true));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
-    assert_eq!(summary(&detected), "/metrics hangs: `first` 1 waits for a channel");
+    assert_eq!(
+        summary(&detected),
+        "/metrics hangs: `first` 1 waits for a channel; `actor` 2 may be the one to end that, and waits for prometheus \
+         Registry #1 (WRITE) behind `first` 1"
+    );
     let detected = hung(late(false));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, false), "nobody's path stood in both samples");
 }
@@ -393,8 +397,21 @@ fn an_actor_that_registers_is_a_suspect_and_never_a_cycle() {
         .holds(1, "lock-1", Mode::Read)
         .waits(1, "chan", Mode::Event)
         .waits(2, "lock-1", Mode::Write);
+    let mut nameless = Process(process.0.clone());
+    nameless.0.resources[1].kind = ResourceKind::Unknown;
+    let unknown = hung(Process(nameless.0.clone()));
+    assert!(!summary(&unknown).contains("may be the one"), "what it waits for may be anything: {}", summary(&unknown));
+    nameless.0.resources[1].event = Some(Event::Futex);
+    let unnamed = hung(nameless);
+    let behind = "; `actor` 2 may be the one to end that, and waits for prometheus Registry #1 (WRITE) behind \
+                  `tokio-rt-worker` 1";
+    assert!(summary(&unnamed).ends_with(behind), "{}", summary(&unnamed));
+    assert_eq!((unnamed.outcome, unnamed.covered), (Outcome::Stalled, false));
+    assert!(unnamed.diagnosis.unwrap().cycle.is_empty());
+
     let detected = hung(process);
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
+    assert!(summary(&detected).ends_with(behind), "{}", summary(&detected));
     let diagnosis = detected.diagnosis.unwrap();
     assert!(diagnosis.cycle.is_empty());
     let suspect: Vec<(i32, i32)> =
