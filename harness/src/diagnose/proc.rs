@@ -186,6 +186,18 @@ mod tests {
     }
 
     #[test]
+    fn every_thread_is_read_once_and_in_order_by_one_reader_or_by_many() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        for count in [1, 7, 300] {
+            // What is no thread of this process has no state, and is listed all the same.
+            let tids: Vec<i32> = std::iter::once(own).chain((2..).map(|n| -n)).take(count).collect();
+            let read = tasks(own, &tids);
+            assert_eq!(read.iter().map(|(tid, _)| *tid).collect::<Vec<_>>(), tids, "{count}");
+            assert!(read[0].1.state != '?' && read[1..].iter().all(|(_, task)| task.state == '?'), "{count}");
+        }
+    }
+
+    #[test]
     fn a_thread_name_with_parentheses_does_not_shift_the_fields() {
         let mut task = Task::default();
         parse_stat("7 (a) b) S 1 7 7 0 -1 0 0 0 0 0 3 4 0 0 20 0 1 0 99 0", &mut task);

@@ -307,6 +307,20 @@ fn a_std_rwlock_read_then_written_by_one_thread() {
 }
 
 #[test]
+fn a_holder_beside_one_that_is_not_seen_is_uncertain_and_no_cycle() {
+    let (_target, _, _, explained) = expect(
+        "one-of-two-leaked",
+        &[
+            &format!("request holds {TABLE} READ (uncertain)"),
+            &format!("request is queued for {TABLE} WRITE"),
+            &format!("request waits for {TABLE} WRITE"),
+        ],
+    );
+    let graph = gatherlock::graph::WaitGraph::new(&explained);
+    assert_eq!((graph.cycles().len(), graph.self_waits().len(), graph.suspects().len()), (0, 0, 1));
+}
+
+#[test]
 fn a_read_guard_of_a_handler_over_gather() {
     expect_reentry("handler-guard-over-gather", "request");
 }

@@ -81,12 +81,13 @@ fn cross(
     named("session-open", move || hold(&r, &locked, &go));
 }
 
-const CASES: [&str; 12] = [
+const CASES: [&str; 13] = [
     "static-mutex",
     "static-rwlock",
     "guard-in-struct",
     "guard-in-temporary",
     "std-read-then-write",
+    "one-of-two-leaked",
     "std-recursive-read",
     "parking-lot-mutex-twice",
     "mixed-kinds",
@@ -112,6 +113,14 @@ pub(super) fn prepare(case: &str, registry: &Registry) {
         "std-read-then-write" => {
             let table = RwLock::new(Inventory::default());
             on_collect(registry, move |_| {
+                let seen = table.read().unwrap();
+                table.write().unwrap().items += seen.items;
+            });
+        }
+        "one-of-two-leaked" => {
+            let table = RwLock::new(Inventory::default());
+            on_collect(registry, move |_| {
+                std::mem::forget(table.read().unwrap());
                 let seen = table.read().unwrap();
                 table.write().unwrap().items += seen.items;
             });
