@@ -2,17 +2,14 @@
 //! engine asks.
 
 use super::elf::{self, Tables};
-use super::image::{Image, Images, Layout, Mapped};
+use super::image::{Image, Images, Layout};
+use super::made::{self, BASE, STACK};
 use super::memory::Memory;
-use super::unwind::{self, RIP, RSP, Registers};
+use super::unwind::{self, RIP};
 use super::{explain, files, proc, symbolize};
-use crate::model::{RawThread, SNAPSHOT_FORMAT, Snapshot};
+use crate::model::Snapshot;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-const BASE: u64 = 0x5555_0000_0000;
-const STACK: u64 = 0x7fff_0000_0000;
 
 /// Places of an executable that matter, by name: headers, and every section.
 pub(crate) fn regions(bytes: &[u8]) -> Vec<(String, usize, usize)> {
@@ -45,10 +42,8 @@ pub(crate) fn functions(bytes: &[u8]) -> Vec<u64> {
 }
 
 fn layout(bytes: Vec<u8>) -> Option<Layout> {
-    let end = BASE + bytes.len() as u64;
-    let image = Arc::new(Image::parse(bytes).ok()?);
-    let name = "hostile".to_owned();
-    Some(Layout::of(vec![Mapped { start: BASE, end, bias: BASE, exe: true, system: false, name, image }]))
+    let length = bytes.len() as u64;
+    Some(made::layout(Image::parse(bytes).ok()?, length))
 }
 
 /// An executable, asked about these link-time addresses; how many of them have a name.
@@ -88,32 +83,9 @@ pub(crate) fn lines(bytes: Vec<u8>, addresses: &[u64]) -> Option<usize> {
 /// A thread that stands in an executable, on this stack, unwound; how many frames it has.
 pub(crate) fn stack(bytes: Vec<u8>, pc: u64, values: &[u64], stack: Vec<u8>) -> Option<usize> {
     let layout = layout(bytes)?;
-    let mut registers: Registers = [None; 17];
-    for (slot, value) in registers.iter_mut().zip(values) {
-        *slot = Some(*value);
-    }
-    registers[RSP] = Some(STACK + 256);
+    let mut registers = made::registers(values, 256);
     registers[RIP] = Some(BASE.wrapping_add(pc));
-    let thread = RawThread {
-        tid: 1,
-        state: 'S',
-        registers: registers.to_vec(),
-        stack_start: STACK,
-        stack,
-        ..RawThread::default()
-    };
-    let snapshot = Snapshot {
-        format: SNAPSHOT_FORMAT.into(),
-        pid: 1,
-        taken_us: 1,
-        stopped_us: 1,
-        threads: vec![thread],
-        modules: Vec::new(),
-        parked: Vec::new(),
-        words: BTreeMap::new(),
-        files: BTreeMap::new(),
-        gaps: Vec::new(),
-    };
+    let snapshot = made::snapshot(stack, &registers, BTreeMap::new());
     let memory = Memory::new(&snapshot, &layout, false);
     let budget = Cell::new(unwind::BUDGET);
     let (frames, _) = unwind::unwind(&layout, registers, |address| memory.word(address), &budget);

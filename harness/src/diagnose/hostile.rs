@@ -1,16 +1,17 @@
 //! Tests with input that no compiler made: whatever a target's files and memory hold, the engine ends without a panic.
 
-use super::image::{Image, Layout, Mapped};
+use super::image::Image;
+use super::made::{BASE, STACK, layout, registers, snapshot};
 use super::memory::{self, Memory};
 use super::symbolize;
-use super::unwind::{self, Frame, RIP, RSP, Registers};
+use super::unwind::{self, Frame, RIP};
 use super::walk::{Lock, Walker};
 use super::{explain, image, proc};
-use crate::model::{Mode, ParkedThread, RawModule, RawThread, ResourceKind, SNAPSHOT_FORMAT, Snapshot};
+use crate::model::{Mode, ParkedThread, RawModule, ResourceKind};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 /// A small real ELF file with unwinding tables and symbols: the page of code that the kernel maps into every process.
 static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
@@ -21,8 +22,8 @@ static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
     bytes
 });
 
-const BASE: u64 = 0x5555_0000_0000;
-const STACK: u64 = 0x7fff_0000_0000;
+/// Bytes that the executable takes up in memory.
+const MAPPED: u64 = 1 << 20;
 
 /// An ELF file that is nothing but code.
 fn only_code(code: &[u8]) -> Vec<u8> {
@@ -41,51 +42,6 @@ fn only_code(code: &[u8]) -> Vec<u8> {
     header(40, code.len() as u64);
     file.extend_from_slice(code);
     file
-}
-
-fn layout(image: Image) -> Layout {
-    Layout::of(vec![Mapped {
-        start: BASE,
-        end: BASE + (1 << 20),
-        bias: BASE,
-        exe: true,
-        system: false,
-        name: "hostile".into(),
-        image: Arc::new(image),
-    }])
-}
-
-fn snapshot(stack: Vec<u8>, registers: &Registers, words: BTreeMap<u64, u64>) -> Snapshot {
-    let thread = RawThread {
-        tid: 1,
-        state: 'S',
-        syscall: Some((202, [STACK, 0, 0, 0, 0, 0])),
-        registers: registers.to_vec(),
-        stack_start: STACK,
-        stack,
-        ..RawThread::default()
-    };
-    Snapshot {
-        format: SNAPSHOT_FORMAT.into(),
-        pid: 1,
-        taken_us: 1,
-        stopped_us: 1,
-        threads: vec![thread],
-        modules: Vec::new(),
-        parked: Vec::new(),
-        words,
-        files: BTreeMap::new(),
-        gaps: Vec::new(),
-    }
-}
-
-fn registers(values: &[u64]) -> Registers {
-    let mut registers = [None; 17];
-    for (slot, value) in registers.iter_mut().zip(values) {
-        *slot = Some(*value);
-    }
-    registers[RSP] = Some(STACK + 64);
-    registers
 }
 
 /// A value that has some chance to be a pointer into the stack or the code.
@@ -122,8 +78,8 @@ proptest! {
             bytes.truncate(length.index(bytes.len()));
         }
         let Ok(image) = Image::parse(bytes) else { return Ok(()) };
-        let layout = layout(image);
-        let mut registers = registers(&values);
+        let layout = layout(image, MAPPED);
+        let mut registers = registers(&values, 64);
         registers[RIP] = Some(BASE + pc);
         let snapshot = snapshot(stack, &registers, BTreeMap::new());
         let memory = Memory::new(&snapshot, &layout, false);
@@ -148,8 +104,8 @@ proptest! {
         ]),
         returns in any::<bool>(),
     ) {
-        let layout = layout(Image::parse(only_code(&code)).unwrap());
-        let registers = registers(&values);
+        let layout = layout(Image::parse(only_code(&code)).unwrap(), MAPPED);
+        let registers = registers(&values, 64);
         let snapshot = snapshot(stack, &registers, BTreeMap::from([(lock & !7, 8)]));
         let memory = Memory::new(&snapshot, &layout, false);
         let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(100_000) };

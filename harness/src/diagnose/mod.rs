@@ -41,6 +41,8 @@ mod live;
 mod locations;
 #[cfg(live)]
 mod machine;
+#[cfg(all(test, live))]
+mod made;
 #[cfg(live)]
 mod memory;
 #[cfg(live)]

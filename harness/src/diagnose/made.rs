@@ -1,0 +1,60 @@
+//! Targets that no process made, for tests: an executable at a chosen place, and a thread that stands in it.
+
+use super::image::{Image, Layout, Mapped};
+use super::unwind::{RSP, Registers};
+use crate::model::{RawThread, SNAPSHOT_FORMAT, Snapshot};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where the executable lies.
+pub(super) const BASE: u64 = 0x5555_0000_0000;
+/// Where the thread's stack lies.
+pub(super) const STACK: u64 = 0x7fff_0000_0000;
+
+/// A process with one executable, of so many bytes.
+pub(super) fn layout(image: Image, bytes: u64) -> Layout {
+    Layout::of(vec![Mapped {
+        start: BASE,
+        end: BASE + bytes,
+        bias: BASE,
+        exe: true,
+        system: false,
+        name: "hostile".into(),
+        image: Arc::new(image),
+    }])
+}
+
+/// Registers by number, with the stack pointer so far up the stack.
+pub(super) fn registers(values: &[u64], sp: u64) -> Registers {
+    let mut registers = [None; 17];
+    for (slot, value) in registers.iter_mut().zip(values) {
+        *slot = Some(*value);
+    }
+    registers[RSP] = Some(STACK + sp);
+    registers
+}
+
+/// A sample of one thread, which waits for a futex on its stack.
+pub(super) fn snapshot(stack: Vec<u8>, registers: &Registers, words: BTreeMap<u64, u64>) -> Snapshot {
+    let thread = RawThread {
+        tid: 1,
+        state: 'S',
+        syscall: Some((202, [STACK, 0, 0, 0, 0, 0])),
+        registers: registers.to_vec(),
+        stack_start: STACK,
+        stack,
+        ..RawThread::default()
+    };
+    Snapshot {
+        format: SNAPSHOT_FORMAT.into(),
+        pid: 1,
+        taken_us: 1,
+        stopped_us: 1,
+        threads: vec![thread],
+        modules: Vec::new(),
+        parked: Vec::new(),
+        words,
+        files: BTreeMap::new(),
+        gaps: Vec::new(),
+    }
+}
