@@ -1,7 +1,7 @@
 //! Puts an explanation together: threads, resources and edges, with how each is known and what is missing.
 
 use super::holders::{self, Held};
-use super::image::Images;
+use super::images::Images;
 use super::memory::Memory;
 use super::rules;
 use super::spin::{self, Spinning};
@@ -201,7 +201,7 @@ impl Graph {
         stacks: &[Stack<'_>],
         still: &Still<'_>,
         spinning: &[Spinning],
-        layout: &super::image::Layout,
+        layout: &super::layout::Layout,
     ) {
         let Some(id) = self.ids.get(&Key::Lock(held.lock.address)).cloned() else { return };
         let found = u32::try_from(held.holds.len()).unwrap_or(u32::MAX);
@@ -237,7 +237,7 @@ impl Graph {
         wait: &Wait,
         stacks: &[Stack<'_>],
         still: &Still<'_>,
-        layout: &super::image::Layout,
+        layout: &super::layout::Layout,
     ) {
         let Some(resource) = self.ids.get(&wait.key).cloned() else { return };
         let stack = &stacks[suspect.thread];
@@ -255,7 +255,7 @@ impl Graph {
         });
     }
 
-    fn spin(&mut self, spin: &Spinning, stacks: &[Stack<'_>], layout: &super::image::Layout) {
+    fn spin(&mut self, spin: &Spinning, stacks: &[Stack<'_>], layout: &super::layout::Layout) {
         let stack = &stacks[spin.thread];
         let tid = stack.raw.tid;
         let name = format!("Histogram `{}`", spin.histogram.name);
@@ -288,7 +288,7 @@ impl Graph {
 fn thread(
     stack: &Stack<'_>,
     first: Option<&Snapshot>,
-    layout: &super::image::Layout,
+    layout: &super::layout::Layout,
     explained: &Explained,
     has_server: bool,
 ) -> Thread {
@@ -322,10 +322,10 @@ fn serves_nameless(stack: &Stack<'_>, explained: &Explained, has_server: bool) -
 }
 
 /// What cannot be told in an executable without names.
-fn name_gaps(layout: &super::image::Layout) -> Vec<Gap> {
+fn name_gaps(layout: &super::layout::Layout) -> Vec<Gap> {
     let exe = layout.modules().iter().find(|module| module.exe);
     let nameless = exe.filter(|module| !module.image.has_symbols());
-    let gap = |module: &super::image::Mapped| {
+    let gap = |module: &super::layout::Mapped| {
         Gap {
         what: format!("the names of functions in `{}`, and which thread runs the request", module.name),
         why: "its symbols were stripped: threads of the runtime that are at work on a connection, or on a blocking job, are taken for \

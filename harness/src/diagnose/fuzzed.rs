@@ -2,11 +2,13 @@
 //! engine asks.
 
 use super::elf::{self, Tables};
-use super::image::{Image, Images, Layout};
+use super::image::Image;
+use super::images::Images;
+use super::layout::Layout;
 use super::made::{self, BASE, STACK};
 use super::memory::Memory;
 use super::unwind::{self, RIP};
-use super::{explain, files, proc, symbolize};
+use super::{explain, files, proc};
 use crate::model::Snapshot;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -53,22 +55,22 @@ pub(crate) fn executable(bytes: Vec<u8>, addresses: &[u64]) -> Option<usize> {
     let image = &module.image;
     let mut named = 0;
     for &address in addresses {
-        let frames = symbolize::frames(module, BASE.wrapping_add(address));
+        let frames = module.image.frames(address);
         assert!(!frames.is_empty());
         named += usize::from(frames.iter().any(|frame| !frame.function.is_empty()));
-        symbolize::function(module, BASE.wrapping_add(address));
+        image.function(address);
         image.symbol(address, false);
         image.initial(address);
         image.bias(BASE, address);
-        unwind::function_bounds(image, address);
+        image.function_bounds(address);
         image.never_returns(address);
-        image.locations.hints(image, address);
+        image.hints(address);
         layout.is_code(BASE.wrapping_add(address));
         layout.read_only_word(BASE.wrapping_add(address));
     }
     image.data_symbols(|name| name.contains("HASHTABLE"));
     image.has_symbols();
-    image.locations.versions(image, "parking_lot_core");
+    image.versions("parking_lot_core");
     Some(named)
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn executable(bytes: Vec<u8>, addresses: &[u64]) -> Option<usize> {
 pub(crate) fn lines(bytes: Vec<u8>, addresses: &[u64]) -> Option<usize> {
     let layout = layout(bytes)?;
     let module = &layout.modules()[0];
-    let frames = |address: &u64| symbolize::frames(module, BASE.wrapping_add(*address));
+    let frames = |address: &u64| module.image.frames(*address);
     Some(addresses.iter().filter(|address| frames(address).iter().any(|frame| frame.line.is_some())).count())
 }
 

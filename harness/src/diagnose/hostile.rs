@@ -2,11 +2,10 @@
 
 use super::image::Image;
 use super::made::{BASE, STACK, layout, registers, snapshot};
-use super::memory::{self, Memory};
-use super::symbolize;
+use super::memory::Memory;
 use super::unwind::{self, Frame, RIP};
 use super::walk::{Lock, Walker};
-use super::{explain, image, proc};
+use super::{explain, images, proc, remote};
 use crate::model::{Mode, ParkedThread, RawModule, ResourceKind};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -18,7 +17,7 @@ static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let pid = i32::try_from(std::process::id()).unwrap();
     let mapping = proc::mappings(pid).unwrap().into_iter().find(|mapping| mapping.path == "[vdso]").unwrap();
     let mut bytes = vec![0; usize::try_from(mapping.end - mapping.start).unwrap()];
-    assert_eq!(memory::read_process(pid, mapping.start, &mut bytes), bytes.len());
+    assert_eq!(remote::read_process(pid, mapping.start, &mut bytes), bytes.len());
     bytes
 });
 
@@ -87,8 +86,8 @@ proptest! {
         prop_assert!(frames.len() <= 512);
         for frame in &frames {
             if let Some(module) = layout.find(frame.lookup()) {
-                prop_assert!(!symbolize::frames(module, frame.lookup()).is_empty());
-                unwind::function_bounds(&module.image, frame.lookup().wrapping_sub(module.bias));
+                prop_assert!(!module.image.frames(frame.lookup().wrapping_sub(module.bias)).is_empty());
+                module.image.function_bounds(frame.lookup().wrapping_sub(module.bias));
             }
         }
     }
@@ -143,7 +142,7 @@ proptest! {
         snapshot.modules = modules.into_iter().map(raw).collect();
         let mut running = snapshot.clone();
         running.threads[0].syscall = None;
-        let images = image::Images::default();
+        let images = images::Images::default();
         for second in [&snapshot, &running] {
             let explanation = explain::explain(&images, Some(&snapshot), second, false, &[], &[]);
             prop_assert_eq!(explanation.explained.threads.len(), 1);

@@ -1,6 +1,6 @@
 //! Tests that kill the diagnoser at every step of a stop: the kernel lets the target go, and no signal is lost.
 
-use super::image::Images;
+use super::images::Images;
 use super::proc;
 use super::sample::{self, History};
 use super::stop::Step;

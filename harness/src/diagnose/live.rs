@@ -2,7 +2,7 @@
 
 use super::SampleError;
 use super::explain;
-use super::image::Images;
+use super::images::Images;
 use super::sample::{self, History};
 use crate::model::{Explained, Snapshot};
 use std::time::Instant;

@@ -5,7 +5,6 @@
 
 use super::image::Image;
 use super::symbolize::shorten;
-use super::unwind::function_bounds;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, RelocationFlags};
@@ -46,9 +45,8 @@ impl Locations {
         self.decoded.fetch_add(length, Ordering::Relaxed).saturating_add(length) <= MAX_DECODED
     }
 
-    /// The source files whose code the function at a link-time address contains.
-    pub(super) fn hints(&self, image: &Image, address: u64) -> Hints {
-        let Some((start, end)) = function_bounds(image, address) else { return Arc::default() };
+    /// The source files whose code the function between two link-time addresses contains.
+    pub(super) fn hints(&self, image: &Image, (start, end): (u64, u64)) -> Hints {
         if let Some(known) = self.functions.lock().unwrap_or_else(PoisonError::into_inner).get(&start) {
             return known.clone();
         }
@@ -87,24 +85,27 @@ impl Locations {
     fn table(&self, image: &Image) -> &HashMap<u64, Arc<str>> {
         self.table.get_or_init(|| find(image))
     }
-}
 
-impl Image {
     /// Whether the function at a link-time address never comes back: it holds no return, and no jump out of itself. What
     /// panics is of that kind, and behind a call of it lies code of something else.
-    pub(super) fn never_returns(&self, address: u64) -> bool {
-        let cache = &self.locations.endless;
+    pub(super) fn never_returns(
+        &self,
+        image: &Image,
+        address: u64,
+        bounds: impl FnOnce() -> Option<(u64, u64)>,
+    ) -> bool {
+        let cache = &self.endless;
         if let Some(known) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
             return *known;
         }
-        let endless = function_bounds(self, address).is_some_and(|(start, end)| {
+        let endless = bounds().is_some_and(|(start, end)| {
             let length = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
             // Larger functions return.
             start == address
                 && length <= MAX_ENDLESS
-                && self.code(start, length).len() == length
-                && self.locations.affords(length)
-                && Decoder::with_ip(64, self.code(start, length), start, DecoderOptions::NONE).into_iter().all(|i| {
+                && image.code(start, length).len() == length
+                && self.affords(length)
+                && Decoder::with_ip(64, image.code(start, length), start, DecoderOptions::NONE).into_iter().all(|i| {
                     match i.flow_control() {
                         FlowControl::Return | FlowControl::IndirectBranch => false,
                         FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
@@ -182,21 +183,22 @@ fn pointers(image: &Image) -> Vec<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::Binary;
     use super::*;
 
     #[test]
     fn this_executable_says_where_its_own_code_may_panic() {
-        let image = Image::parse(std::fs::read(std::env::current_exe().unwrap()).unwrap()).unwrap();
-        let table = image.locations.table(&image);
+        let image = Binary::new(Image::parse(std::fs::read(std::env::current_exe().unwrap()).unwrap()).unwrap());
+        let table = find(&image);
         assert!(table.values().any(|file| &**file == "harness/src/diagnose/locations.rs"), "{} locations", table.len());
-        assert!(!image.locations.versions(&image, "proptest").is_empty());
-        assert!(image.locations.versions(&image, "no-such-crate").is_empty());
+        assert!(!image.versions("proptest").is_empty());
+        assert!(image.versions("no-such-crate").is_empty());
         // The address of this function, less where the kernel put the file.
         let own = this_executable_says_where_its_own_code_may_panic as fn() as usize as u64;
         let maps = super::super::proc::mappings(i32::try_from(std::process::id()).unwrap()).unwrap();
         let base = maps.iter().find(|mapping| mapping.contains(own)).unwrap();
         let bias = image.bias(base.start, base.offset).unwrap();
-        let hints = image.locations.hints(&image, own - bias);
+        let hints = image.hints(own - bias);
         assert!(hints.iter().any(|file| file.ends_with("src/diagnose/locations.rs")), "{hints:?}");
     }
 }

@@ -1,6 +1,7 @@
 //! Targets that no process made, for tests: an executable at a chosen place, and a thread that stands in it.
 
-use super::image::{Image, Layout, Mapped};
+use super::image::Image;
+use super::layout::{Binary, Layout, Mapped};
 use super::unwind::{RSP, Registers};
 use crate::model::{RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ pub(super) fn layout(image: Image, bytes: u64) -> Layout {
         exe: true,
         system: false,
         name: "hostile".into(),
-        image: Arc::new(image),
+        image: Arc::new(Binary::new(image)),
     }])
 }
 

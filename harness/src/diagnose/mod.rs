@@ -14,6 +14,8 @@ mod error;
 #[cfg(live)]
 mod bytes;
 #[cfg(live)]
+mod cfi;
+#[cfg(live)]
 mod dwarf;
 #[cfg(live)]
 mod elf;
@@ -31,8 +33,12 @@ mod holders;
 mod hostile;
 #[cfg(live)]
 mod image;
+#[cfg(live)]
+mod images;
 #[cfg(all(test, live))]
 mod killed;
+#[cfg(live)]
+mod layout;
 #[cfg(live)]
 mod lines;
 #[cfg(live)]
@@ -58,6 +64,8 @@ mod pool;
 #[cfg(live)]
 mod proc;
 #[cfg(live)]
+mod remote;
+#[cfg(live)]
 mod rules;
 #[cfg(live)]
 mod runtime;
@@ -76,6 +84,8 @@ mod suspects;
 mod symbolize;
 #[cfg(live)]
 mod syscalls;
+#[cfg(live)]
+mod tokio;
 #[cfg(live)]
 mod unwind;
 #[cfg(live)]

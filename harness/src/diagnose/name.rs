@@ -1,12 +1,12 @@
 //! What people call a lock: by the function that takes or releases it, by the object it lies in, by its type.
 
 use super::holders::Held;
-use super::image::Layout;
+use super::layout::Layout;
 use super::memory::Memory;
 use super::objects;
 use super::rules::{self, Pattern};
 use super::stacks::{self, Named, Stack};
-use super::symbolize::{Logical, demangle};
+use super::symbolize::Logical;
 use super::waits::{Key, Wait};
 use crate::model::ResourceKind;
 use std::collections::BTreeMap;
@@ -88,7 +88,8 @@ pub(super) fn locks(
                 registries += 1;
                 Some(format!("prometheus Registry #{registries}"))
             }
-            None => variable(address, layout)
+            None => layout
+                .variable(address)
                 .or_else(|| content(stacks, waits, held))
                 .or_else(|| nameless(held, &touched, memory))
                 .or_else(|| touched.first().map(|(frame, waits)| taken_in(frame, *waits, layout))),
@@ -141,14 +142,6 @@ fn vector(function: &Logical) -> &'static str {
         g if g.contains("GaugeVecBuilder") => "GaugeVec",
         _ => "metric vector",
     }
-}
-
-/// The `static` that a lock lies in.
-pub(super) fn variable(address: u64, layout: &Layout) -> Option<String> {
-    layout.modules().iter().filter(|module| !module.system).find_map(|module| {
-        let (_, name) = module.image.symbol(address.checked_sub(module.bias)?, false)?;
-        Some(format!("static `{}`", demangle(name)))
-    })
 }
 
 /// `Mutex<Inventory>`, where the functions between the lock and its user say what is in it: of those who wait, all frames

@@ -1,8 +1,8 @@
 //! parking_lot's global table of parked threads, read from outside: who waits on which lock, and in which mode.
 
-use super::image::Layout;
-use super::memory::{read_process, read_word};
+use super::layout::Layout;
 use super::proc::Mapping;
+use super::remote::{read_process, read_word};
 use crate::model::ParkedThread;
 
 /// parking_lot multiplies a key with this and keeps the top bits: the number of its bucket.
@@ -51,11 +51,11 @@ fn scan(pid: i32, layout: &Layout, mappings: &[Mapping]) -> Vec<u64> {
     let mut left = MAX_SCAN;
     for (index, mapping) in mappings.iter().enumerate() {
         // .data has the executable's path; .bss follows it without one.
-        let named = super::image::file_name(&mapping.path) == exe.name;
+        let named = super::layout::file_name(&mapping.path) == exe.name;
         let follows = mapping.path.is_empty()
             && index > 0
             && mappings[index - 1].end == mapping.start
-            && super::image::file_name(&mappings[index - 1].path) == exe.name;
+            && super::layout::file_name(&mappings[index - 1].path) == exe.name;
         if !mapping.writable || !(named || follows) {
             continue;
         }

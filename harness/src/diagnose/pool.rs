@@ -7,8 +7,9 @@
 
 use super::memory::Memory;
 use super::rules::Pattern;
-use super::runtime::{self, shows};
+
 use super::stacks::Stack;
+use super::tokio::{is_parked, is_pool_code, shows};
 use crate::model::PoolState;
 use std::collections::BTreeSet;
 
@@ -49,11 +50,11 @@ pub(super) fn state(
 }
 
 fn is_member(stack: &Stack<'_>) -> bool {
-    shows(stack, POOL) || (stack.is_nameless() && stack.frames.iter().any(runtime::is_pool_code))
+    shows(stack, POOL) || (stack.is_nameless() && stack.frames.iter().any(is_pool_code))
 }
 
 fn is_idle(stack: &Stack<'_>) -> bool {
-    if stack.is_nameless() { runtime::is_parked(stack) } else { stack.application().is_none() }
+    if stack.is_nameless() { is_parked(stack) } else { stack.application().is_none() }
 }
 
 /// Jobs that wait although the pool has as many threads as it may have, and none of them idles.

@@ -2,9 +2,10 @@
 
 use super::memory::Memory;
 use super::pool;
-use super::rules::{self, Pattern};
+use super::rules::Pattern;
 use super::stacks::Stack;
 use super::syscalls;
+use super::tokio::{hints, is_parked, is_pool_code, shows};
 use super::waits::Wait;
 use crate::model::RuntimeState;
 
@@ -20,34 +21,9 @@ const WORKER: &[Pattern] = &[
         name: "",
     },
 ];
-const PARKED: &[Pattern] = &[
-    Pattern {
-        path: "tokio::runtime::scheduler::multi_thread::park::",
-        file: "src/runtime/scheduler/multi_thread/park.rs",
-        name: "",
-    },
-    Pattern { path: "worker::Context::park", file: "src/runtime/scheduler/multi_thread/worker.rs", name: "park" },
-    Pattern {
-        path: "current_thread::Context::park",
-        file: "src/runtime/scheduler/current_thread/mod.rs",
-        name: "park",
-    },
-    Pattern { path: "tokio::runtime::driver::Driver::park", file: "src/runtime/driver.rs", name: "park" },
-];
-/// What a thread that waits for work stands in, where names are missing.
-const IDLE_FILES: [&str; 7] = [
-    "/src/runtime/scheduler/multi_thread/park.rs",
-    "/src/runtime/scheduler/multi_thread/worker.rs",
-    "/src/runtime/scheduler/current_thread/mod.rs",
-    "/src/runtime/blocking/pool.rs",
-    "/src/runtime/park.rs",
-    "/src/runtime/driver.rs",
-    "/src/runtime/io/driver.rs",
-];
 /// What a worker contains, where names are missing; its thread was started by the blocking pool.
 const WORKER_FILES: [&str; 2] =
     ["/src/runtime/scheduler/multi_thread/worker.rs", "/src/runtime/scheduler/current_thread/mod.rs"];
-const POOL_FILE: &str = "/src/runtime/blocking/pool.rs";
 /// Servers: what runs a request in an executable without names contains code of one of them.
 const SERVERS: [&str; 10] =
     ["hyper-", "axum-", "actix-http-", "actix-web-", "warp-", "h2-", "tonic-", "rocket-", "poem-", "salvo_core-"];
@@ -55,34 +31,6 @@ const DRIVER: &[Pattern] = &[
     Pattern { path: "tokio::runtime::io::driver::Driver::turn", file: "src/runtime/io/driver.rs", name: "turn" },
     Pattern { path: "tokio::runtime::driver::", file: "src/runtime/driver.rs", name: "" },
 ];
-
-pub(super) fn shows(stack: &Stack<'_>, patterns: &[Pattern]) -> bool {
-    stack.logical().any(|frame| {
-        (rules::crate_of(frame) == "tokio" || frame.function.contains("tokio::")) && rules::any(patterns, frame)
-    })
-}
-
-/// Whether a function without a name contains code of one of these files of tokio.
-fn hints(frame: &super::stacks::Named, files: &[&str]) -> bool {
-    frame.hinted().any(|hint| hint.starts_with("tokio-") && files.iter().any(|file| hint.ends_with(file)))
-}
-
-/// Whether a function without a name contains code of the blocking pool.
-pub(super) fn is_pool_code(frame: &super::stacks::Named) -> bool {
-    hints(frame, &[POOL_FILE])
-}
-
-/// Whether the thread waits for work: by its frames, or, without names, because the innermost function of which anything is
-/// known is the runtime's own loop.
-pub(super) fn is_parked(stack: &Stack<'_>) -> bool {
-    shows(stack, PARKED)
-        || (stack.raw.syscall.is_some()
-            && stack.innermost_hint().is_some_and(|frame| hints(frame, &IDLE_FILES) || is_mio(frame)))
-}
-
-fn is_mio(frame: &super::stacks::Named) -> bool {
-    frame.hinted().any(|hint| hint.starts_with("mio-"))
-}
 
 /// In an executable without names: whether a thread of the runtime is at work on what may be a request. A worker polls a
 /// request inside a connection, so that code of a server stands around it, if the executable has a server that is known;
@@ -104,11 +52,9 @@ fn is_server(file: &str) -> bool {
 }
 
 /// Whether the executable contains a server that is known here.
-pub(super) fn has_server(layout: &super::image::Layout) -> bool {
+pub(super) fn has_server(layout: &super::layout::Layout) -> bool {
     let exe = layout.modules().iter().find(|module| module.exe);
-    exe.is_some_and(|exe| {
-        SERVERS.iter().any(|server| !exe.image.locations.versions(&exe.image, server.trim_end_matches('-')).is_empty())
-    })
+    exe.is_some_and(|exe| SERVERS.iter().any(|server| !exe.image.versions(server.trim_end_matches('-')).is_empty()))
 }
 
 /// The state of the runtime, if there is one. `stuck` tells of a thread whether it has not moved between the samples.

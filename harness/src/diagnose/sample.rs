@@ -1,9 +1,9 @@
 //! Takes one picture of a process: what is slow is read before and after the stop, the rest while all threads stand.
 
 use super::SampleError;
-use super::image::Images;
-use super::memory::{read_process, read_words};
+use super::images::Images;
 use super::proc::{self, Mapping, Task};
+use super::remote::{read_process, read_words};
 use super::spin;
 use super::stop::{self, Stopped};
 use super::{files, parking, syscalls};

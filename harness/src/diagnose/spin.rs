@@ -1,8 +1,9 @@
 //! Threads that burn CPU waiting for a word: `prometheus` waits for running observations of a histogram that way.
 
-use super::memory::{Live, Memory};
+use super::memory::Memory;
 use super::objects::{self, HISTOGRAM, Histogram};
 use super::proc::Mapping;
+use super::remote::Live;
 use super::rules::{self, Pattern};
 use super::stacks::Stack;
 use super::unwind::RSP;

@@ -1,11 +1,11 @@
 //! The stacks of a snapshot, unwound and named.
 
-use super::image::Layout;
+use super::layout::Layout;
 use super::locations::Hints;
 use super::memory::Memory;
 use super::rules;
 use super::shorten::shorten;
-use super::symbolize::{self, Logical};
+use super::symbolize::Logical;
 use super::unwind::{self, End, Frame, RIP, Registers};
 use crate::model::{RawThread, StackFrame};
 use std::cell::Cell;
@@ -111,10 +111,10 @@ pub(super) fn build<'a>(threads: &'a [RawThread], layout: &Layout, memory: &Memo
 fn name(layout: &Layout, frame: Frame) -> Named {
     match layout.find(frame.lookup()) {
         Some(module) => {
-            let names = symbolize::frames(module, frame.lookup());
+            let names = module.image.frames(frame.lookup().wrapping_sub(module.bias));
             let nameless = !module.system && names.iter().all(|name| name.function.is_empty());
             let place = frame.lookup().wrapping_sub(module.bias);
-            let hints = if nameless { module.image.locations.hints(&module.image, place) } else { Hints::default() };
+            let hints = if nameless { module.image.hints(place) } else { Hints::default() };
             Named { names, hints, module: module.name.clone(), system: module.system, frame }
         }
         None => Named {

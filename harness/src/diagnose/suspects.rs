@@ -6,8 +6,8 @@
 
 use super::holders::Held;
 use super::rules::{self, Pattern};
-use super::runtime;
 use super::stacks::{Named, Stack};
+use super::tokio;
 use super::waits::{Key, Wait};
 use super::walk::Walker;
 use crate::model::{Event, ResourceKind};
@@ -56,7 +56,7 @@ pub(super) fn find(stacks: &[Stack<'_>], waits: &[Wait], held: &[Held], walker: 
         let known = wait.kind == ResourceKind::Channel && stack.application().is_some();
         // Without names it may be anything, but who else has it in his frames is seen all the same.
         let nameless = matches!(wait.kind, ResourceKind::Channel | ResourceKind::Unknown) && stack.is_nameless();
-        (known || (nameless && !runtime::is_parked(stack)))
+        (known || (nameless && !tokio::is_parked(stack)))
             && (holders.contains(&wait.thread) || stack.logical().any(rules::serves_request))
     };
     let chosen = waits.iter().enumerate().filter(|(_, wait)| matters(wait)).take(MAX_WAITS);
@@ -84,7 +84,7 @@ fn of(index: usize, wait: &Wait, stacks: &[Stack<'_>], waits: &[Wait], walker: &
     };
     let others = stacks.iter().enumerate().filter(|(thread, stack)| {
         let same = waits.iter().any(|other| other.thread == *thread && other.key == wait.key);
-        let works = stack.application().is_some() || (stack.is_nameless() && !runtime::is_parked(stack));
+        let works = stack.application().is_some() || (stack.is_nameless() && !tokio::is_parked(stack));
         *thread != wait.thread && !same && works
     });
     let found = others.filter_map(|(thread, stack)| {

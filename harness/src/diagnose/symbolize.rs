@@ -1,7 +1,7 @@
 //! Names for code addresses: the symbol table for the physical function, DWARF for what was inlined into it.
 
 use super::dwarf::Units;
-use super::image::{Image, Mapped};
+use super::image::Image;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -53,62 +53,61 @@ pub(super) struct Names {
     functions: Mutex<HashMap<u64, Arc<str>>>,
 }
 
-/// The logical frames at a runtime address, innermost first; the last is the physical function. Never empty.
-pub(super) fn frames(module: &Mapped, address: u64) -> Arc<[Logical]> {
-    let address = address.wrapping_sub(module.bias);
-    let cache = &module.image.names.frames;
-    if let Some(known) = cache.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
-        return known.clone();
-    }
-    let found: Arc<[Logical]> = look_up(&module.image, address).into();
-    cache.lock().unwrap_or_else(PoisonError::into_inner).insert(address, found.clone());
-    found
-}
-
-fn look_up(image: &Image, address: u64) -> Vec<Logical> {
-    let mut frames = inlined(image, address);
-    let symbol = image.symbol(address, true).map(|(_, name)| demangle(name));
-    match (frames.last_mut(), symbol) {
-        // Line tables alone give bare names (`gather`): for the physical function the symbol table knows the path.
-        (Some(physical), Some(name)) => {
-            let described = std::mem::replace(&mut physical.function, name);
-            physical.generic = physical.generic.take().or_else(|| described.contains('<').then_some(described));
+impl Names {
+    /// The logical frames at a link-time address, innermost first; the last is the physical function. Never empty.
+    pub(super) fn frames(&self, image: &Image, address: u64) -> Arc<[Logical]> {
+        if let Some(known) = self.frames.lock().unwrap_or_else(PoisonError::into_inner).get(&address) {
+            return known.clone();
         }
-        (Some(_), None) => {}
-        (None, name) => frames.push(Logical { function: name.unwrap_or_default(), ..Logical::default() }),
+        let found: Arc<[Logical]> = self.look_up(image, address).into();
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner).insert(address, found.clone());
+        found
     }
-    frames
-}
 
-/// The frames that DWARF knows of, innermost first.
-fn inlined(image: &Image, address: u64) -> Vec<Logical> {
-    let units = image.names.dwarf.get_or_init(|| Mutex::new(Units::read(image)));
-    let mut units = units.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = units.as_mut().map(|units| units.at(image, address)).unwrap_or_default();
-    let mut frames: Vec<Logical> = found
-        .into_iter()
-        .map(|found| {
-            // A frame without a function is a line of a unit whose functions are not described.
-            let function = found.name.map(|name| demangle(&name)).unwrap_or_default();
-            let generic = found.generic.or_else(|| function.contains('<').then(|| function.clone()));
-            let file = found.file.as_deref().map(shorten);
-            Logical { function, file, line: found.line, inlined: true, generic, ruling: Ruling::default() }
-        })
-        .collect();
-    if let Some(physical) = frames.last_mut() {
-        physical.inlined = false;
+    /// The demangled name of the function that starts at, or covers, a link-time address; empty if there is none.
+    pub(super) fn function(&self, image: &Image, address: u64) -> Arc<str> {
+        let mut cache = self.functions.lock().unwrap_or_else(PoisonError::into_inner);
+        cache
+            .entry(address)
+            .or_insert_with(|| image.symbol(address, true).map_or_else(|| "".into(), |(_, n)| demangle(n).into()))
+            .clone()
     }
-    frames
-}
 
-/// The demangled name of the function that starts at, or covers, a runtime address; empty if there is none.
-pub(super) fn function(module: &Mapped, address: u64) -> Arc<str> {
-    let address = address.wrapping_sub(module.bias);
-    let mut cache = module.image.names.functions.lock().unwrap_or_else(PoisonError::into_inner);
-    cache
-        .entry(address)
-        .or_insert_with(|| module.image.symbol(address, true).map_or_else(|| "".into(), |(_, n)| demangle(n).into()))
-        .clone()
+    fn look_up(&self, image: &Image, address: u64) -> Vec<Logical> {
+        let mut frames = self.inlined(image, address);
+        let symbol = image.symbol(address, true).map(|(_, name)| demangle(name));
+        match (frames.last_mut(), symbol) {
+            // Line tables alone give bare names (`gather`): for the physical function the symbol table knows the path.
+            (Some(physical), Some(name)) => {
+                let described = std::mem::replace(&mut physical.function, name);
+                physical.generic = physical.generic.take().or_else(|| described.contains('<').then_some(described));
+            }
+            (Some(_), None) => {}
+            (None, name) => frames.push(Logical { function: name.unwrap_or_default(), ..Logical::default() }),
+        }
+        frames
+    }
+
+    /// The frames that DWARF knows of, innermost first.
+    fn inlined(&self, image: &Image, address: u64) -> Vec<Logical> {
+        let units = self.dwarf.get_or_init(|| Mutex::new(Units::read(image)));
+        let mut units = units.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = units.as_mut().map(|units| units.at(image, address)).unwrap_or_default();
+        let mut frames: Vec<Logical> = found
+            .into_iter()
+            .map(|found| {
+                // A frame without a function is a line of a unit whose functions are not described.
+                let function = found.name.map(|name| demangle(&name)).unwrap_or_default();
+                let generic = found.generic.or_else(|| function.contains('<').then(|| function.clone()));
+                let file = found.file.as_deref().map(shorten);
+                Logical { function, file, line: found.line, inlined: true, generic, ruling: Ruling::default() }
+            })
+            .collect();
+        if let Some(physical) = frames.last_mut() {
+            physical.inlined = false;
+        }
+        frames
+    }
 }
 
 /// Demangles without the hash; anything that is no Rust symbol stays as it is. Bounded in length.

@@ -3,7 +3,7 @@
 //! Versions are found in the executable itself, in the paths of its panic messages, which stripping keeps. An unknown version
 //! is read like the known ones, because every layout checks itself; it is said, because a check can only refuse.
 
-use super::image::Layout;
+use super::layout::Layout;
 use crate::model::Gap;
 use std::collections::BTreeSet;
 
@@ -49,11 +49,7 @@ const KNOWN: [Known; 3] = [
 pub(super) fn gaps(layout: &Layout, pool_matters: bool) -> Vec<Gap> {
     let Some(exe) = layout.modules().iter().find(|module| module.exe) else { return Vec::new() };
     let matters = |known: &&Known| known.krate != "tokio" || pool_matters;
-    KNOWN
-        .iter()
-        .filter(matters)
-        .flat_map(|known| unknown(known, exe.image.locations.versions(&exe.image, known.krate)))
-        .collect()
+    KNOWN.iter().filter(matters).flat_map(|known| unknown(known, exe.image.versions(known.krate))).collect()
 }
 
 fn unknown(known: &Known, found: BTreeSet<String>) -> Vec<Gap> {

@@ -1,8 +1,7 @@
 //! What each thread waits for: locks by address, and everything else by system call and frames.
 
-use super::image::Layout;
+use super::layout::Layout;
 use super::memory::Memory;
-use super::name;
 use super::rules::{self, Pattern};
 use super::stacks::{self, Stack};
 use super::syscalls;
@@ -282,7 +281,7 @@ impl Finder<'_> {
             EVENTS.iter().find(|(pattern, _)| hint.hinted().any(|file| rules::hints(&[*pattern], file)))
         });
         let (kind, event) = rule.map_or((ResourceKind::Unknown, Event::Futex), |(_, e)| (ResourceKind::Channel, *e));
-        let of = name::variable(address, self.layout).map_or_else(String::new, |name| format!(" of {name}"));
+        let of = self.layout.variable(address).map_or_else(String::new, |name| format!(" of {name}"));
         let what = format!("{}{of}", event.word());
         let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
         let provenance = Provenance::Inferred { rule: rule.into() };

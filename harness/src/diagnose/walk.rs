@@ -3,12 +3,11 @@
 //! A frame that releases a lock without having taken it first holds it now. The walk is existential: some path does so.
 //! It is the count in the lock word that tells whether all holders were found, and none too many.
 
-use super::image::{Layout, Mapped};
+use super::layout::{Layout, Mapped};
 use super::machine::{Machine, truncate};
 use super::memory::Memory;
 use super::ops::{self, Call, Op};
-use super::symbolize;
-use super::unwind::{CALLEE_SAVED, Frame, RSP, function_bounds};
+use super::unwind::{CALLEE_SAVED, Frame, RSP};
 use crate::model::{Mode, ResourceKind};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind};
 use std::cell::Cell;
@@ -156,7 +155,7 @@ impl Walker<'_> {
 
     fn bounds(&self, address: u64) -> (u64, u64) {
         let bounds = self.layout.find(address).and_then(|module| {
-            let (start, end) = function_bounds(&module.image, address.wrapping_sub(module.bias))?;
+            let (start, end) = module.image.function_bounds(address.wrapping_sub(module.bias))?;
             Some((start.wrapping_add(module.bias), end.wrapping_add(module.bias)))
         });
         bounds.unwrap_or((0, u64::MAX))
@@ -398,7 +397,7 @@ impl Search<'_, '_> {
     /// Decides what to make of a function that is entered with the current registers.
     fn invoke(&mut self, path: &mut Path, target: u64) -> Invoked {
         let Some(module) = self.walker.layout.find(target) else { return Invoked::Skipped };
-        let name = symbolize::function(module, target);
+        let name = module.image.function(target.wrapping_sub(module.bias));
         let meant = ops::call(self.lock.kind, &name);
         let slow = matches!(meant, Call::Slow(_));
         match meant {
