@@ -1,11 +1,10 @@
 //! From what the groups brought to an HTTP answer, without any web framework's types.
 
 use crate::accept;
-use crate::endpoint::{Group, Inner};
 use crate::flight::Arrival;
+use crate::inner::{Group, Inner};
 use crate::own::{self, Ended, GroupState};
 use crate::page::{Content, Format, Landed};
-use crate::thread;
 use bytes::Bytes;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
@@ -201,7 +200,7 @@ fn in_flight(group: &Group, now: Instant) -> String {
 /// What an answer cannot know, and how to find it out.
 fn doubt(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
     let stuck = groups.iter().zip(choices).filter(|(_, choice)| choice.stuck);
-    let threads: Vec<String> = stuck.map(|(group, _)| format!("`{}`", thread::name_of(&group.name))).collect();
+    let threads: Vec<String> = stuck.map(|(group, _)| format!("`{}`", group.thread_name())).collect();
     (!threads.is_empty()).then(|| {
         format!(
             "an application thread may be dead in a cycle with it; to see who waits for whom, run: gatherlock diagnose \

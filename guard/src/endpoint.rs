@@ -2,14 +2,14 @@
 
 use crate::answer::{self, Answer, Facts, Request};
 use crate::budget;
+use crate::build_error::BuildError;
 use crate::clock::Clock;
 use crate::flight::{Flights, Landing};
+use crate::inner::{Group, Inner, Settings};
 use crate::own::{Counts, Ended};
-use crate::page::{Landed, Progress};
 use crate::source::Source;
 use crate::thread;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -46,61 +46,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.inner.close();
     }
-}
-
-pub(crate) struct Inner {
-    pub(crate) settings: Settings,
-    pub(crate) groups: Vec<Group>,
-    pub(crate) flights: Flights<Landed>,
-    pub(crate) counts: Counts,
-    clock: Clock,
-}
-
-impl Inner {
-    fn close(&self) {
-        self.flights.close();
-        self.clock.close();
-    }
-}
-
-pub(crate) struct Group {
-    pub(crate) name: String,
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) progress: Arc<Progress>,
-    /// The size of the last body, from which the next one's is guessed.
-    pub(crate) size: AtomicUsize,
-}
-
-pub(crate) struct Settings {
-    bound: Duration,
-    pub(crate) stale: Option<Duration>,
-    pub(crate) own_metrics: bool,
-}
-
-/// Why an endpoint cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// There is nothing to serve.
-    #[error("the endpoint has no group: add one with `group(name, source)`")]
-    NoGroup,
-    /// Group names stand in headers, labels and thread names.
-    #[error("group name {0:?} is not made of 1 to 64 letters, digits, `_` and `-`")]
-    Name(String),
-    /// Two groups have this name.
-    #[error("two groups are named {0:?}")]
-    Twice(String),
-    /// The bound is zero.
-    #[error("the bound is zero: give the time within which the scraper wants its answer")]
-    Bound,
-    /// A thread cannot be started.
-    #[error("cannot start thread {name:?}: {error}")]
-    Thread {
-        /// What the thread would have been called.
-        name: String,
-        /// What the system said.
-        error: io::Error,
-    },
 }
 
 /// Settings and groups of an [`Endpoint`] to be.
@@ -169,7 +114,7 @@ impl Builder {
         thread::start("guard-clock".to_string(), move || watched.clock.run(|number| watched.flights.expire(number)))?;
         for at in 0..inner.groups.len() {
             let inner = Arc::clone(&inner);
-            thread::start(thread::name_of(&inner.groups[at].name), move || thread::collect(&inner, at))?;
+            thread::start(inner.groups[at].thread_name(), move || thread::collect(&inner, at))?;
         }
         Ok(endpoint)
     }

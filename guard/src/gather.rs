@@ -1,8 +1,8 @@
 //! What a registry does once its lock is released: asks every collector, and merges what they say as `prometheus` does.
 
+use super::entry::Entry;
 use super::order;
 use super::panic::{COUNT_HELP, message};
-use super::registry::Entry;
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;

@@ -29,12 +29,14 @@ mod answer;
 #[cfg(feature = "axum")]
 mod axum;
 mod budget;
+mod build_error;
 mod clock;
 mod deadline;
 mod endpoint;
 mod flight;
 #[cfg(feature = "gzip")]
 mod gzip;
+mod inner;
 #[cfg(feature = "listener")]
 mod listener;
 mod openmetrics;
@@ -48,7 +50,13 @@ mod thread;
 mod tower;
 
 #[cfg(feature = "prometheus")]
+mod entry;
+#[cfg(feature = "prometheus")]
 mod gather;
+#[cfg(feature = "prometheus")]
+mod labels;
+#[cfg(feature = "prometheus")]
+mod memory;
 #[cfg(feature = "prometheus")]
 mod order;
 #[cfg(feature = "prometheus")]
@@ -57,7 +65,8 @@ mod registry;
 mod text;
 
 pub use answer::{Answer, Request};
-pub use endpoint::{BuildError, Builder, Endpoint, Scrape};
+pub use build_error::BuildError;
+pub use endpoint::{Builder, Endpoint, Scrape};
 #[cfg(feature = "listener")]
 pub use listener::Listener;
 pub use page::{Format, Page};

@@ -5,8 +5,9 @@
 //! holds it across every `collect()`; here it is held to look a descriptor up and to copy the list of collectors out,
 //! and nothing else. `desc()`, `collect()` and the drop of a collector all run without it.
 
+use super::entry::Entry;
 use super::gather::{self, Collected, FailedCollector, Gathered};
-use super::order::Memory;
+use super::memory::Memory;
 use super::sync::{Mutex, MutexGuard};
 use super::text;
 use prometheus::core::Collector;
@@ -62,14 +63,6 @@ struct Book {
     /// Never shrinks: a name keeps its labels and help for the life of the registry.
     dim_hashes: HashMap<String, u64>,
     next_place: u64,
-}
-
-/// A registered collector and what to call it when it fails.
-pub(crate) struct Entry {
-    pub(crate) collector: Arc<dyn Collector>,
-    /// The names of its families, joined by commas.
-    pub(crate) name: Arc<str>,
-    pub(crate) panics: AtomicU64,
 }
 
 /// What registration needs to know of a descriptor, read before the lock is taken.

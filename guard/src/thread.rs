@@ -1,7 +1,8 @@
 //! The threads of an endpoint: one that collects each group, for as long as the endpoint lives.
 
-use crate::endpoint::{BuildError, Group, Inner};
+use crate::build_error::BuildError;
 use crate::flight::Departure;
+use crate::inner::{Group, Inner};
 use crate::openmetrics;
 use crate::page::{Body, Content, Format, Landed, Page};
 use crate::panic::message;
@@ -11,11 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-/// What the thread of a group is called.
-pub(crate) fn name_of(group: &str) -> String {
-    format!("guard-{group}")
-}
-
+/// Starts a thread of this name.
 pub(crate) fn start(name: String, run: impl FnOnce() + Send + 'static) -> Result<(), BuildError> {
     let started = std::thread::Builder::new().name(name.clone()).spawn(run);
     started.map(drop).map_err(|error| BuildError::Thread { name, error })

@@ -15,24 +15,26 @@ mod runs;
 use runs::{Bound, expect_deadlock, holds};
 
 /// The library's own source over loom's locks.
+#[allow(dead_code, unreachable_pub)]
 #[path = "."]
 mod real {
     pub(crate) mod sync {
         pub(crate) use loom::sync::{Mutex, MutexGuard};
     }
-    #[allow(dead_code, unreachable_pub)]
+    #[path = "../src/entry.rs"]
+    mod entry;
     #[path = "../src/gather.rs"]
     pub(crate) mod gather;
-    #[allow(dead_code, unreachable_pub)]
+    #[path = "../src/labels.rs"]
+    mod labels;
+    #[path = "../src/memory.rs"]
+    mod memory;
     #[path = "../src/order.rs"]
     mod order;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../src/panic.rs"]
     mod panic;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../src/registry.rs"]
     pub(crate) mod registry;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../src/text.rs"]
     mod text;
 }

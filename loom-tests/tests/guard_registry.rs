@@ -8,24 +8,26 @@
 // What the guard's source calls `prometheus` is the published source on the shim's locks.
 extern crate gatherlock_model_prometheus_0_14 as prometheus;
 
+#[allow(dead_code, unreachable_pub)]
 #[path = "."]
 mod guard {
     pub(crate) mod sync {
         pub(crate) use gatherlock_loom_tests::shim::sync::{Mutex, MutexGuard};
     }
-    #[allow(dead_code, unreachable_pub)]
+    #[path = "../../guard/src/entry.rs"]
+    mod entry;
     #[path = "../../guard/src/gather.rs"]
     pub(crate) mod gather;
-    #[allow(dead_code, unreachable_pub)]
+    #[path = "../../guard/src/labels.rs"]
+    mod labels;
+    #[path = "../../guard/src/memory.rs"]
+    mod memory;
     #[path = "../../guard/src/order.rs"]
     mod order;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../../guard/src/panic.rs"]
     mod panic;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../../guard/src/registry.rs"]
     pub(crate) mod registry;
-    #[allow(dead_code, unreachable_pub)]
     #[path = "../../guard/src/text.rs"]
     mod text;
 }
