@@ -75,6 +75,21 @@ fn a_process_outside_of_the_own_user_namespace() {
 }
 
 #[test]
+fn a_process_of_the_same_user_with_more_capabilities() {
+    if !root() {
+        return;
+    }
+    let more = [&OTHER[..3], &["--inh-caps=+net_raw", "--ambient-caps=+net_raw", "--", "sleep", "600"]].concat();
+    let other = Other::spawn(Command::new("setpriv").args(more));
+    // Until it has become what it will be.
+    while !std::fs::read_to_string(format!("/proc/{}/comm", other.pid())).unwrap().starts_with("sleep") {
+        std::thread::yield_now();
+    }
+    let says = refusal(&behind(&[&["setpriv"][..], &OTHER].concat(), &["--pid", &other.pid()]));
+    assert!(says.contains("capabilities that this command does not have") && says.contains("sudo"), "{says}");
+}
+
+#[test]
 fn yama_lets_only_parents_trace() {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
     match scope.trim() {
