@@ -88,10 +88,11 @@ pub(super) fn state(
 }
 
 /// Without line tables, the loop of a runtime on one thread is inlined into `Runtime::block_on`: it is known by the task that
-/// it polls in there.
+/// it polls in there, or in the `LocalSet` that is driven there.
 fn polls_task(stack: &Stack<'_>) -> bool {
     let shows = |path: &str| stack.logical().any(|frame| frame.function.contains(path));
-    shows("tokio::runtime::task::raw::poll") && shows("tokio::runtime::runtime::Runtime::block_on")
+    let drives = ["tokio::runtime::runtime::Runtime::block_on", "tokio::task::local::LocalSet::run_until"];
+    shows("tokio::runtime::task::raw::poll") && drives.into_iter().any(shows)
 }
 
 /// By its frames; where names are missing, by what its functions contain, or else by the name that tokio gives its threads.
