@@ -10,92 +10,9 @@
 
 mod access;
 mod error;
-
-#[cfg(live)]
-mod bytes;
-#[cfg(live)]
-mod cfi;
-#[cfg(live)]
-mod dwarf;
-#[cfg(live)]
-mod elf;
-#[cfg(live)]
-mod entries;
-#[cfg(live)]
-mod explain;
-#[cfg(live)]
-mod files;
-#[cfg(all(test, live))]
-pub(crate) mod fuzzed;
-#[cfg(live)]
-mod holders;
-#[cfg(all(test, live))]
-mod hostile;
-#[cfg(live)]
-mod image;
-#[cfg(live)]
-mod images;
-#[cfg(all(test, live))]
-mod killed;
-#[cfg(live)]
-mod layout;
-#[cfg(live)]
-mod lines;
 #[cfg(live)]
 mod live;
-#[cfg(live)]
-mod locations;
-#[cfg(live)]
-mod machine;
-#[cfg(all(test, live))]
-mod made;
-#[cfg(live)]
-mod memory;
-#[cfg(live)]
-mod name;
-#[cfg(live)]
-mod objects;
-#[cfg(live)]
-mod ops;
-#[cfg(live)]
-mod parking;
-#[cfg(live)]
-mod pool;
-#[cfg(live)]
-mod proc;
-#[cfg(live)]
-mod remote;
-#[cfg(live)]
-mod rules;
-#[cfg(live)]
-mod runtime;
-#[cfg(live)]
-mod sample;
 mod shorten;
-#[cfg(live)]
-mod spin;
-#[cfg(live)]
-mod stacks;
-#[cfg(live)]
-mod stop;
-#[cfg(live)]
-mod suspects;
-#[cfg(live)]
-mod symbolize;
-#[cfg(live)]
-mod syscalls;
-#[cfg(live)]
-mod tokio;
-#[cfg(live)]
-mod unwind;
-#[cfg(live)]
-mod versions;
-#[cfg(live)]
-mod waits;
-#[cfg(live)]
-mod walk;
-#[cfg(live)]
-mod window;
 
 #[cfg(not(live))]
 #[path = "unsupported.rs"]
@@ -103,6 +20,8 @@ mod live;
 
 pub use access::{Process, examine, lives};
 pub use error::{Refusal, SampleError};
+#[cfg(all(test, live))]
+pub(crate) use live::fuzzed;
 pub use shorten::shorten;
 
 use crate::model::{Explained, Snapshot};

@@ -197,7 +197,7 @@ impl Drop for Sleeper {
 /// A sample of a process of this executable that sleeps, with its whole code at hand.
 fn sample() -> Case {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "diagnose::killed::sleeper", "--ignored", "--nocapture"]);
+    command.args(["--exact", "diagnose::live::killed::sleeper", "--ignored", "--nocapture"]);
     let mut sleeper = Sleeper(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
     let out = std::io::BufReader::new(sleeper.0.stdout.take().unwrap());
     assert!(std::io::BufRead::lines(out).map_while(Result::ok).any(|line| line == "ready"));

@@ -190,7 +190,11 @@ mod tests {
     fn this_executable_says_where_its_own_code_may_panic() {
         let image = Binary::new(Image::parse(std::fs::read(std::env::current_exe().unwrap()).unwrap()).unwrap());
         let table = find(&image);
-        assert!(table.values().any(|file| &**file == "harness/src/diagnose/locations.rs"), "{} locations", table.len());
+        assert!(
+            table.values().any(|file| &**file == "harness/src/diagnose/live/locations.rs"),
+            "{} locations",
+            table.len()
+        );
         assert!(!image.versions("proptest").is_empty());
         assert!(image.versions("no-such-crate").is_empty());
         // The address of this function, less where the kernel put the file.
@@ -199,6 +203,6 @@ mod tests {
         let base = maps.iter().find(|mapping| mapping.contains(own)).unwrap();
         let bias = image.bias(base.start, base.offset).unwrap();
         let hints = image.hints(own - bias);
-        assert!(hints.iter().any(|file| file.ends_with("src/diagnose/locations.rs")), "{hints:?}");
+        assert!(hints.iter().any(|file| file.ends_with("src/diagnose/live/locations.rs")), "{hints:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! Stops every thread of a process and lets them go again whatever happens: `PTRACE_SEIZE` + `PTRACE_INTERRUPT`, never
 //! `SIGSTOP`, so that neither the target nor its parent notices.
 
-use super::SampleError;
 use super::proc::{self, Task};
+use crate::diagnose::SampleError;
 use std::collections::BTreeMap;
 use std::io;
 use std::time::{Duration, Instant};
@@ -212,7 +212,7 @@ fn refusal(pid: i32) -> SampleError {
     match proc::tracer(pid) {
         Some(tracer) => SampleError::Traced { pid, tracer },
         None if proc::threads(pid).is_err() => SampleError::NoSuchProcess { pid },
-        None => super::access::not_permitted(pid),
+        None => crate::diagnose::access::not_permitted(pid),
     }
 }
 
@@ -267,7 +267,7 @@ mod tests {
     fn a_target_runs_on_when_the_sampler_is_killed_in_the_middle() {
         let (_sleeper, pid) = Sleeper::start();
         let mut sampler = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "diagnose::stop::tests::holds_its_target", "--ignored", "--nocapture"])
+            .args(["--exact", "diagnose::live::stop::tests::holds_its_target", "--ignored", "--nocapture"])
             .env(TARGET, pid.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

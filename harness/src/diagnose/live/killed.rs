@@ -76,7 +76,7 @@ struct Process {
 impl Process {
     fn start(test: &str, environment: &[(&str, String)]) -> Process {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", &format!("diagnose::killed::{test}"), "--ignored", "--nocapture"]);
+        command.args(["--exact", &format!("diagnose::live::killed::{test}"), "--ignored", "--nocapture"]);
         command.envs(environment.iter().map(|(name, value)| (*name, value.as_str())));
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         // SAFETY: prctl is async-signal-safe.

@@ -1,10 +1,55 @@
 //! The engine on Linux x86_64: what is shared between samples, and the thread that stops a target.
 
-use super::SampleError;
-use super::explain;
-use super::images::Images;
-use super::sample::{self, History};
+mod bytes;
+mod cfi;
+mod dwarf;
+mod elf;
+mod entries;
+mod explain;
+mod files;
+#[cfg(test)]
+pub(crate) mod fuzzed;
+mod holders;
+#[cfg(test)]
+mod hostile;
+mod image;
+mod images;
+#[cfg(test)]
+mod killed;
+mod layout;
+mod lines;
+mod locations;
+mod machine;
+#[cfg(test)]
+mod made;
+mod memory;
+mod name;
+mod objects;
+mod ops;
+mod parking;
+mod pool;
+mod proc;
+mod remote;
+mod rules;
+mod runtime;
+mod sample;
+mod spin;
+mod stacks;
+mod stop;
+mod suspects;
+mod symbolize;
+mod syscalls;
+mod tokio;
+mod unwind;
+mod versions;
+mod waits;
+mod walk;
+mod window;
+
+use crate::diagnose::SampleError;
 use crate::model::{Explained, Snapshot};
+use images::Images;
+use sample::History;
 use std::time::Instant;
 
 /// See [`super::Engine`].

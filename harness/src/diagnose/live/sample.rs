@@ -1,12 +1,12 @@
 //! Takes one picture of a process: what is slow is read before and after the stop, the rest while all threads stand.
 
-use super::SampleError;
 use super::images::Images;
 use super::proc::{self, Mapping, Task};
 use super::remote::{read_process, read_words};
 use super::spin;
 use super::stop::{self, Stopped};
 use super::{files, parking, syscalls};
+use crate::diagnose::SampleError;
 use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};

@@ -1,12 +1,12 @@
 //! The files of processes, found, opened and parsed, each once.
 
-use super::SampleError;
-use super::access::{lives, not_permitted};
 use super::bytes::Bytes;
 use super::image::Image;
 use super::layout::{Binary, Layout, Mapped, file_name, is_system};
 use super::proc::{self, Mapping};
 use super::remote;
+use crate::diagnose::SampleError;
+use crate::diagnose::access::{lives, not_permitted};
 use crate::model::{Gap, RawModule};
 use std::collections::HashMap;
 use std::fs::File;

@@ -109,7 +109,7 @@ pub(crate) fn texts(bytes: &[u8]) {
         let inode = line.split_whitespace().nth(9).unwrap_or_default();
         files::describe_line(line, inode, "TCP");
     }
-    super::access::fuzzed(bytes);
+    crate::diagnose::access::fuzzed(bytes);
 }
 
 /// The files that samples refer to.

@@ -1,6 +1,6 @@
 //! Readers of `/proc/PID`: what the kernel says about a process without stopping it.
 
-use super::SampleError;
+use crate::diagnose::SampleError;
 use std::fs;
 use std::io::{self, Read};
 
@@ -66,7 +66,7 @@ pub(super) fn read_mappings(bytes: &[u8]) -> Vec<Mapping> {
 pub(super) fn failure(pid: i32, what: &str, error: &io::Error) -> SampleError {
     match error.raw_os_error() {
         Some(libc::ENOENT | libc::ESRCH) => SampleError::NoSuchProcess { pid },
-        Some(libc::EACCES | libc::EPERM) => super::access::not_permitted(pid),
+        Some(libc::EACCES | libc::EPERM) => crate::diagnose::access::not_permitted(pid),
         _ => SampleError::Io { pid, what: what.to_owned(), reason: error.to_string() },
     }
 }
