@@ -35,6 +35,17 @@ pub(super) fn seen(case: &CaseReport) -> Vec<Seen> {
     all
 }
 
+/// The sign of a verdict; a skip has a dash.
+pub(super) fn sign(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Held) => "✓",
+        Some(Verdict::Violated) => "✗",
+        Some(Verdict::Vanished) => "∅",
+        Some(Verdict::Inconclusive) => "?",
+        None => "–",
+    }
+}
+
 /// `deadlocked`, or `deadlocked 2 of 3, served 1 of 3`.
 pub(super) fn seen_in_words(case: &CaseReport) -> String {
     let all = seen(case);

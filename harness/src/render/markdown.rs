@@ -5,10 +5,11 @@ mod fixes;
 mod models;
 mod page;
 
+use super::digest::sign;
 use super::{digest, matrix::Matrix, terminal, text, waits};
 use crate::model::{CaseReport, Diagnosis, Report};
 use escape::{code, code_cell, escape_html, longest_run, prose, prose_cell};
-use page::{Page, sign};
+use page::Page;
 use std::fmt::Write;
 
 /// The report as Markdown.

@@ -2,8 +2,9 @@
 
 use super::diagnosis;
 use super::matrix::{row_name, tint};
-use super::words::{class, fact, sentence_case, sign};
+use super::words::{class, fact, sentence_case};
 use crate::model::{CanaryMoved, CaseReport, Evidence, Release, TrialReport, Verdict};
+use crate::render::digest::sign;
 use crate::render::matrix::{Matrix, Row};
 use crate::render::{digest, svg, text};
 use maud::{Markup, html};

@@ -1,7 +1,8 @@
 //! The matrix as a table with a link to each case, and the legend below it.
 
-use super::words::{class, sign};
+use super::words::class;
 use crate::model::{CaseReport, Outcome, Verdict};
+use crate::render::digest::sign;
 use crate::render::matrix::Matrix;
 use crate::render::{digest, text};
 use maud::{Markup, html};

@@ -7,10 +7,11 @@ mod matrix;
 mod models;
 mod words;
 
+use super::digest::sign;
 use super::{digest, interleaving, matrix::Matrix, matrix::Row, svg, text};
 use crate::model::{Agreement, CaseReport, Diagnosis, Report, ScenarioInfo, Verdict};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use words::{class, fact, sentence_case, sign};
+use words::{class, fact, sentence_case};
 
 /// Nothing may be loaded or run, even if an escape were forgotten somewhere.
 const POLICY: &str =

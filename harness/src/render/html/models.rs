@@ -1,8 +1,9 @@
 //! The proof beside the reproduction: model against reality, and an article for each mechanism with its interleaving.
 
 use super::matrix::row_name;
-use super::words::{class, sign};
+use super::words::class;
 use crate::model::{Agreement, CaseReport, Counterexample, Finding, LockFrame, LockStep, ModelReport, Report};
+use crate::render::digest::sign;
 use crate::render::interleaving::{self, AGREEMENTS};
 use crate::render::{svg, text};
 use maud::{Markup, html};

@@ -3,17 +3,6 @@
 use crate::model::Verdict;
 use maud::{Markup, html};
 
-/// The sign of a verdict; a skip has a dash.
-pub(super) fn sign(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Held) => "✓",
-        Some(Verdict::Violated) => "✗",
-        Some(Verdict::Vanished) => "∅",
-        Some(Verdict::Inconclusive) => "?",
-        None => "–",
-    }
-}
-
 /// The class of a verdict.
 pub(super) fn class(verdict: Option<Verdict>) -> &'static str {
     verdict.map_or("skipped", Verdict::word)

@@ -1,8 +1,9 @@
 //! The models in a step summary: a row each, what contradicts what was seen live, and a counterexample for each that hangs.
 
 use super::escape::{code, code_cell, escape_html, longest_run, prose, prose_cell};
-use super::page::{Page, sign};
+use super::page::Page;
 use crate::model::Report;
+use crate::render::digest::sign;
 use crate::render::interleaving::{self, AGREEMENTS};
 use crate::render::{terminal, text};
 use std::fmt::Write;

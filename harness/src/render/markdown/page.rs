@@ -1,6 +1,5 @@
 //! A page of bounded size.
 
-use crate::model::Verdict;
 use crate::render::text;
 use std::fmt::Write;
 
@@ -45,16 +44,5 @@ impl Page {
             );
         }
         self.out
-    }
-}
-
-/// The sign of a verdict; a skip has a dash.
-pub(super) fn sign(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Held) => "✓",
-        Some(Verdict::Violated) => "✗",
-        Some(Verdict::Vanished) => "∅",
-        Some(Verdict::Inconclusive) => "?",
-        None => "–",
     }
 }
