@@ -49,9 +49,7 @@ pub(super) fn stuck_app_threads(scene: &Scene<'_>) -> BTreeSet<i32> {
 /// and answered later gave its thread back: neither is counted.
 fn leaked_per_scrape(record: &Record<'_>, classes: &[Class], scene: &Scene<'_>) -> Option<f64> {
     let until = record.explained_at().map_or(u64::MAX, |(_, at_us)| at_us);
-    let armed = record.requests.iter().zip(classes).filter(|(request, _)| {
-        matches!(request.purpose, Purpose::Judged | Purpose::During) && request.sent_us <= until
-    });
+    let armed = record.requests.iter().zip(classes).filter(|(r, _)| r.purpose.is_armed() && r.sent_us <= until);
     let sent = armed.clone().count();
     let came_back = armed
         .filter(|(request, class)| {

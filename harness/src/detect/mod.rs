@@ -122,7 +122,7 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
     let contents: Vec<Cow<'_, Content>> =
         record.requests.iter().map(|request| content(request, record.canary)).collect();
     let mut classes = trial::classes(&record, &contents, facts.bound_us, facts.hang_limit_us);
-    let armed = |request: &Request<'_>| matches!(request.purpose, Purpose::Judged | Purpose::During);
+    let armed = |request: &Request<'_>| request.purpose.is_armed();
     let hung = record.requests.iter().zip(&classes).any(|(r, class)| armed(r) && *class == Class::Hang);
 
     // Whoever hangs, hangs in the same process; the judged request stands for all.

@@ -154,7 +154,7 @@ impl<'a> Record<'a> {
     fn judge_the_first_that_broke(&mut self, bound_us: u64) {
         let urls: BTreeSet<&str> = self.requests.iter().map(|request| request.url).collect();
         for url in urls {
-            let of_it = |r: &&mut Request<'a>| r.url == url && matches!(r.purpose, Purpose::Judged | Purpose::During);
+            let of_it = |r: &&mut Request<'a>| r.url == url && r.purpose.is_armed();
             let mut armed: Vec<&mut Request<'a>> = self.requests.iter_mut().filter(of_it).collect();
             if armed.iter().any(|request| request.purpose == Purpose::Judged) {
                 continue;

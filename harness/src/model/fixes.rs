@@ -39,7 +39,8 @@ pub struct FixReport {
     pub contained: u32,
     /// Trials whose judged scrape was answered within the bound, and wrong.
     pub wrong: u32,
-    /// The most threads that a scrape took and kept, per scrape sent, in any trial; `None`: measured in none.
+    /// The most threads that a scrape took and kept, per scrape sent, in any trial that scraped an endpoint more than once:
+    /// with one scrape, a thread for each of them looks like one for all. `None`: measured in none.
     pub threads_leaked_per_scrape: Option<f64>,
     /// Trials that served again after the cause was released.
     pub recovered: u32,
@@ -69,7 +70,7 @@ impl FixReport {
             Some(Outcome::Invalid) if answered(trial) => self.wrong += 1,
             _ => {}
         }
-        let leaked = trial.limits.threads_leaked_per_scrape;
+        let leaked = trial.limits.threads_leaked_per_scrape.filter(|_| scraped_again(trial));
         self.threads_leaked_per_scrape = self.threads_leaked_per_scrape.into_iter().chain(leaked).reduce(f64::max);
         if let Some(recovers) = trial.limits.recovers {
             self.released += 1;
@@ -89,6 +90,13 @@ fn answered(trial: &TrialReport) -> bool {
         exchange.error.is_none() && exchange.status.is_some() && exchange.total_us <= trial.bound_ms * 1_000
     };
     judged().next().is_some() && judged().all(|request| in_time(&request.exchange))
+}
+
+/// Whether an endpoint got a second scrape while the mistake was armed.
+fn scraped_again(trial: &TrialReport) -> bool {
+    let mut scraped = BTreeSet::new();
+    let mut scrapes = trial.probes.requests.iter().filter(|request| request.purpose.is_armed());
+    !scrapes.all(|request| scraped.insert(&request.endpoint))
 }
 
 /// The trials of a case that are not void.
@@ -179,6 +187,14 @@ mod tests {
         trial
     }
 
+    fn scraped(mut trial: TrialReport, endpoints: &[&str]) -> TrialReport {
+        for endpoint in endpoints {
+            trial = judged(trial, None, 1_000_000);
+            trial.probes.requests.last_mut().unwrap().endpoint = endpoint.to_string();
+        }
+        trial
+    }
+
     fn leaked(threads: f64) -> Limits {
         Limits { threads_leaked_per_scrape: Some(threads), ..Limits::default() }
     }
@@ -198,11 +214,12 @@ mod tests {
         use CanaryMoved::{No, NotChecked, Yes};
         use Outcome::*;
         let plain = Limits::default;
+        let again = |trial| scraped(trial, &["", ""]);
         let mut void = trial(Served, plain(), Yes);
         void.void = Some(Void::because("the machine was busy"));
         let cases = [
-            case("a/naive", vec![trial(Deadlocked, leaked(1.0), NotChecked), trial(Served, plain(), Yes)]),
-            case("a/fixed", vec![trial(Contained, leaked(0.5), NotChecked), void]),
+            case("a/naive", vec![again(trial(Deadlocked, leaked(1.0), NotChecked)), trial(Served, plain(), Yes)]),
+            case("a/fixed", vec![again(trial(Contained, leaked(0.5), NotChecked)), void]),
             case("b[x=1]/naive", vec![trial(Stalled, recovers(true), NotChecked)]),
             case("b[x=1]/fixed", vec![judged(trial(Invalid, recovers(false), No), Some(200), 900_000)]),
             case("b[x=2]/naive", vec![trial(Starved, plain(), NotChecked)]),
@@ -252,6 +269,22 @@ mod tests {
             ..FixReport::default()
         };
         assert_eq!(fixes.variants, [naive, fixed]);
+    }
+
+    #[test]
+    fn a_thread_for_each_scrape_is_told_from_one_for_all_by_a_second_scrape_of_the_same_endpoint() {
+        let stuck = |threads| trial(Outcome::Deadlocked, leaked(threads), CanaryMoved::NotChecked);
+        let compared = |fixed: Vec<TrialReport>| {
+            let cases = [case("a/naive", vec![stuck(1.0)]), case("a/fixed", fixed)];
+            let fixes = compare_fixes(&cases, &variants(&["naive", "fixed"]), None).unwrap();
+            fixes.variants[1].threads_leaked_per_scrape
+        };
+        let nodes = scraped(stuck(1.0), &["a", "b", "c"]);
+        assert_eq!(compared(vec![nodes.clone()]), None);
+        assert_eq!(compared(vec![nodes, scraped(stuck(0.25), &["a", "b", "a"])]), Some(0.25));
+        let mut after = scraped(stuck(1.0), &["a", "a"]);
+        after.probes.requests[1].purpose = Purpose::After;
+        assert_eq!(compared(vec![after]), None);
     }
 
     #[test]

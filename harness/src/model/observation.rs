@@ -93,6 +93,13 @@ pub enum Purpose {
     Health,
 }
 
+impl Purpose {
+    /// Whether it is a scrape while the mistake is armed.
+    pub fn is_armed(self) -> bool {
+        matches!(self, Purpose::Judged | Purpose::During)
+    }
+}
+
 /// What a child says in its journal, one [`ChildLine`] each.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -53,7 +53,7 @@ fn compared(report: &Report, fixes: &Fixes) -> Table {
         says: format!(
             "All trials of the {} that hung with {}. Answered: in the bound, by the judged scrape. Contained: an honest refusal, \
              or a page that says what is stale or missing. Threads: the most that a scrape took and kept, per scrape sent, in any \
-             trial; that is 1, too, where one thread stuck in each of several nodes that were scraped once. Recovered: served \
+             trial that scraped an endpoint more than once; one that all scrapes wait for makes 0.33 of three. Recovered: served \
              again after the cause was released, of those where it was. Lost updates: the most in a trial of any row. \
              Canary: moved, where there was an answer to look for it. {costs}",
             text::count(fixes.hang.len(), "row"),

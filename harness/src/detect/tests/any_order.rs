@@ -90,7 +90,7 @@ proptest! {
             prop_assert!(!detected.covered);
         }
         if detected.outcome == Outcome::Served && detected.void.is_none() {
-            let armed = |r: &&RequestReport| matches!(r.purpose, Purpose::Judged | Purpose::During);
+            let armed = |r: &&RequestReport| r.purpose.is_armed();
             prop_assert!(detected.requests.iter().filter(armed).all(|r| matches!(r.class, Some(Outcome::Served) | None)));
         }
     }
