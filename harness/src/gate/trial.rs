@@ -4,7 +4,7 @@ use super::halt::Halt;
 use super::setup::TrialSetup;
 use super::stage::Stage;
 use crate::detect::{Detected, TrialFacts, detect};
-use crate::model::{CanaryMoved, Command, Limits, Outcome, Release, Target, TrialProbes, TrialReport, Void};
+use crate::model::{Command, Outcome, Release, Target, TrialProbes, TrialReport, Void};
 use std::time::Instant;
 
 /// Runs one trial on the calling thread, which must be the one that stays until its end.
@@ -96,7 +96,6 @@ fn report(setup: &TrialSetup<'_>, begun: Instant, seen: Detected) -> TrialReport
             lag_ms: seen.lag_ms,
         },
         void: seen.void,
-        void_before: Vec::new(),
         residue: seen.residue,
         limits: seen.limits,
         canary_moved: seen.canary_moved,
@@ -104,9 +103,9 @@ fn report(setup: &TrialSetup<'_>, begun: Instant, seen: Detected) -> TrialReport
         covered: seen.covered,
         diagnosis: seen.diagnosis,
         timeline: seen.timeline,
-        classified_in_ms: None,
         release: Some(setup.planned.scenario.release).filter(|release| *release != Release::Never),
         replay: setup.replay.clone(),
+        ..TrialReport::default()
     }
 }
 
@@ -116,20 +115,9 @@ fn void_report(setup: &TrialSetup<'_>, begun: Instant, reason: String) -> TrialR
         seed: setup.planned.seed,
         bound_ms: setup.planned.bound_ms,
         hang_limit_ms: setup.planned.hang_limit_ms,
-        outcome: None,
         duration_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
-        probes: TrialProbes::default(),
         void: Some(Void::because(reason)),
-        void_before: Vec::new(),
-        residue: Vec::new(),
-        limits: Limits::default(),
-        canary_moved: CanaryMoved::NotChecked,
-        evidence: Vec::new(),
-        covered: false,
-        diagnosis: None,
-        timeline: Vec::new(),
-        classified_in_ms: None,
-        release: None,
         replay: setup.replay.clone(),
+        ..TrialReport::default()
     }
 }

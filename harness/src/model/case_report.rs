@@ -65,8 +65,8 @@ pub struct CaseReport {
     pub trials: Vec<TrialReport>,
 }
 
-/// One trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One trial. The default is one that says nothing: no outcome, no evidence.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrialReport {
     /// Its seed.

@@ -152,24 +152,12 @@ mod tests {
 
     fn trial(outcome: Outcome, limits: Limits, canary_moved: CanaryMoved) -> TrialReport {
         TrialReport {
-            seed: 1,
             bound_ms: 1_000,
-            hang_limit_ms: 3_000,
             outcome: Some(outcome),
-            duration_ms: 1,
-            probes: crate::model::TrialProbes::default(),
-            void: None,
-            void_before: Vec::new(),
-            residue: Vec::new(),
             limits,
             canary_moved,
-            evidence: Vec::new(),
             covered: true,
-            diagnosis: None,
-            timeline: Vec::new(),
-            classified_in_ms: None,
-            release: None,
-            replay: String::new(),
+            ..TrialReport::default()
         }
     }
 

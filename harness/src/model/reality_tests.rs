@@ -36,26 +36,7 @@ fn a_live_stall_and_a_blocked_model_need_each_other() {
 
 fn case(id: &str, outcomes: &[Outcome]) -> CaseReport {
     let id: CaseId = id.parse().expect("a case id");
-    let trial = |outcome: &Outcome| TrialReport {
-        seed: 1,
-        bound_ms: 1000,
-        hang_limit_ms: 3000,
-        outcome: Some(*outcome),
-        duration_ms: 10,
-        probes: TrialProbes::default(),
-        void: None,
-        void_before: Vec::new(),
-        residue: Vec::new(),
-        limits: Limits::default(),
-        canary_moved: CanaryMoved::NotChecked,
-        evidence: Vec::new(),
-        covered: true,
-        diagnosis: None,
-        timeline: Vec::new(),
-        classified_in_ms: None,
-        release: None,
-        replay: String::new(),
-    };
+    let trial = |outcome: &Outcome| TrialReport { outcome: Some(*outcome), covered: true, ..TrialReport::default() };
     CaseReport {
         scenario: id.scenario.clone(),
         variant: id.variant.clone(),

@@ -166,7 +166,6 @@ fn trial(n: u32, shown: &Shown, full: bool) -> TrialReport {
             requests,
         },
         void: shown.void.map(Void::because),
-        void_before: Vec::new(),
         residue: shown.residue.iter().map(|what| what.to_string()).collect(),
         limits: Limits {
             threads_leaked_per_scrape: shown.leaked,
@@ -182,7 +181,7 @@ fn trial(n: u32, shown: &Shown, full: bool) -> TrialReport {
         timeline: if n == 0 && full { timeline(shown, outcome, end) } else { vec![] },
         classified_in_ms: hung.then_some(18.2),
         release: shown.recovers.map(|_| Release::AtEnd),
-        replay: String::new(),
+        ..TrialReport::default()
     }
 }
 

@@ -4,8 +4,7 @@ use super::options::{GateOptions, millis};
 use crate::detect::judge;
 use crate::gate::live::{LookError, Looker};
 use crate::model::{
-    CanaryMoved, Evidence, Exchange, ExchangeError, Judged, Limits, Outcome, Purpose, RequestReport, TrialProbes,
-    TrialReport, Void,
+    Evidence, Exchange, ExchangeError, Judged, Outcome, Purpose, RequestReport, TrialProbes, TrialReport, Void,
 };
 use crate::probe::HttpUrl;
 use crate::probe::scrape::{InFlight, ScrapeRequest};
@@ -137,20 +136,9 @@ fn void(options: &GateOptions, url: &HttpUrl, begun: Instant, reason: String) ->
         seed: 0,
         bound_ms: millis(options.look.bound),
         hang_limit_ms: millis(options.look.hang_limit),
-        outcome: None,
         duration_ms: millis(begun.elapsed()),
-        probes: TrialProbes::default(),
         void: Some(Void::because(reason)),
-        void_before: Vec::new(),
-        residue: Vec::new(),
-        limits: Limits::default(),
-        canary_moved: CanaryMoved::NotChecked,
-        evidence: Vec::new(),
-        covered: false,
-        diagnosis: None,
-        timeline: Vec::new(),
-        classified_in_ms: None,
-        release: None,
         replay: format!("gatherlock diagnose --url {url} --bound {}", humantime::format_duration(options.look.bound)),
+        ..TrialReport::default()
     }
 }
