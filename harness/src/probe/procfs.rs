@@ -5,6 +5,7 @@
 //! with [`io::ErrorKind::NotFound`].
 
 use crate::model::Gap;
+use rustix::param::clock_ticks_per_second;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
@@ -100,7 +101,7 @@ pub fn thread(pid: i32, tid: i32) -> Option<ThreadStat> {
         state,
         wchan: wchan(&folder),
         syscall: syscall(&folder)?,
-        cpu_us: on_cpu_ns.map_or_else(|| ticks.saturating_mul(1_000_000) / ticks_per_second(), |ns| ns / 1000),
+        cpu_us: on_cpu_ns.map_or_else(|| ticks.saturating_mul(1_000_000) / clock_ticks_per_second(), |ns| ns / 1000),
         voluntary,
         involuntary,
     })
@@ -165,12 +166,6 @@ fn syscall(folder: &Path) -> Option<Syscall> {
         Err(e) if e.kind() == io::ErrorKind::NotFound && folder.exists() => Some(Syscall::Hidden),
         Err(_) => None,
     }
-}
-
-fn ticks_per_second() -> u64 {
-    // SAFETY: sysconf takes a number and has no other effect.
-    let ticks = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    u64::try_from(ticks).ok().filter(|&ticks| ticks > 0).unwrap_or(100)
 }
 
 /// `tid (name) state … utime stime …`: name, state, and CPU time in clock ticks. The name ends at the *last* bracket.

@@ -5,6 +5,10 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use rustix::io::retry_on_intr;
+#[cfg(target_os = "linux")]
+use rustix::process::PidfdFlags;
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -149,7 +153,7 @@ impl Life {
         {
             let mut state = self.state();
             if !state.reaped {
-                wait_id(self.group, libc::WEXITED);
+                wait_id(self.pid(), WaitIdOptions::EXITED);
                 state.reaped = true;
             }
         }
@@ -177,7 +181,8 @@ impl Life {
 
     fn look(&self, state: &mut State) -> Option<Exit> {
         if state.exit.is_none() {
-            let ended = match wait_id(self.group, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) {
+            let ended = match wait_id(self.pid(), WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+            {
                 Waited::Runs => return None,
                 Waited::Ended { code, signal } => (code, signal),
                 Waited::Lost => {
@@ -236,37 +241,19 @@ enum Waited {
     Lost,
 }
 
-/// waitid on one child. By hand, because a wrapper that knows the classic signals only fails on a process that a
-/// real-time signal killed.
-fn wait_id(pid: Pid, flags: libc::c_int) -> Waited {
-    loop {
-        // SAFETY: siginfo_t is plain data, for which zero bytes are a valid value.
-        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-        // SAFETY: `info` outlives the call, which writes nothing else.
-        if unsafe { libc::waitid(libc::P_PID, pid.as_raw() as libc::id_t, &mut info, flags) } != 0 {
-            if Errno::last() == Errno::EINTR {
-                continue;
-            }
-            return Waited::Lost;
-        }
-        // SAFETY: a successful waitid fills the fields of SIGCHLD, or leaves them zero.
-        let (ended, status) = unsafe { (info.si_pid() != 0, info.si_status()) };
-        return match (ended, info.si_code) {
-            (false, _) => Waited::Runs,
-            (true, libc::CLD_EXITED) => Waited::Ended { code: Some(status), signal: None },
-            (true, _) => Waited::Ended { code: None, signal: Some(status) },
-        };
+fn wait_id(pid: i32, options: WaitIdOptions) -> Waited {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return Waited::Lost };
+    match retry_on_intr(|| waitid(WaitId::Pid(pid), options)) {
+        Ok(Some(status)) => Waited::Ended { code: status.exit_status(), signal: status.terminating_signal() },
+        Ok(None) => Waited::Runs,
+        Err(_) => Waited::Lost,
     }
 }
 
 /// A descriptor that becomes readable when the process ends; `None` where there is no such thing.
 #[cfg(target_os = "linux")]
 fn pidfd_open(pid: i32) -> Option<OwnedFd> {
-    use std::os::fd::FromRawFd;
-    // SAFETY: pidfd_open takes two numbers and returns a new descriptor (close-on-exec) or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    // SAFETY: a non-negative result is a descriptor that nobody else owns.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
+    rustix::process::pidfd_open(rustix::process::Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
 
 /// A descriptor that becomes readable when the process ends; `None` where there is no such thing.

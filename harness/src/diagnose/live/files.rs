@@ -5,11 +5,12 @@
 //! machine that has room for many. They are read where a copy is refused.
 
 use nix::sys::socket::{SockType, getsockopt, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 
 /// The kernel's tables of sockets, and what to call their lines.
 const TABLES: [(&str, &str); 4] = [("tcp", "TCP"), ("tcp6", "TCP"), ("udp", "UDP"), ("udp6", "UDP")];
@@ -23,8 +24,11 @@ pub(super) fn sockets(pid: i32, fds: &BTreeSet<i32>) -> BTreeMap<i32, String> {
         if !link(pid, fd).is_some_and(|link| link.starts_with("socket:")) {
             continue;
         }
-        let process = process.get_or_insert_with(|| pidfd_open(pid));
-        let Some(copy) = process.as_ref().and_then(|process| pidfd_getfd(process, fd)) else { continue };
+        let process = process.get_or_insert_with(|| pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok());
+        let Some(copy) = process.as_ref().and_then(|process| pidfd_getfd(process, fd, PidfdGetfdFlags::empty()).ok())
+        else {
+            continue;
+        };
         if let Some(described) = describe_socket(copy) {
             found.insert(fd, described);
         }
@@ -89,20 +93,6 @@ fn words(protocol: &str, local: SocketAddr, peer: Option<SocketAddr>, listening:
     }
 }
 
-fn pidfd_open(pid: i32) -> Option<OwnedFd> {
-    // SAFETY: pidfd_open takes two numbers and returns a new descriptor (close-on-exec) or -1.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    // SAFETY: a non-negative result is a descriptor that nobody else owns.
-    (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd as i32) })
-}
-
-fn pidfd_getfd(process: &OwnedFd, fd: i32) -> Option<OwnedFd> {
-    // SAFETY: pidfd_getfd takes three numbers and returns a new descriptor (close-on-exec) or -1.
-    let copy = unsafe { libc::syscall(libc::SYS_pidfd_getfd, process.as_raw_fd(), fd, 0) };
-    // SAFETY: a non-negative result is a descriptor that nobody else owns.
-    (copy >= 0).then(|| unsafe { OwnedFd::from_raw_fd(copy as i32) })
-}
-
 /// The tables of the process's network namespace, each read when it is first asked for.
 struct Tables {
     pid: i32,
@@ -149,6 +139,7 @@ fn endpoint(field: &str) -> Option<SocketAddr> {
 mod tests {
     use super::*;
     use std::net::{TcpListener, UdpSocket};
+    use std::os::fd::AsRawFd;
 
     #[test]
     fn addresses_of_sockets() {
