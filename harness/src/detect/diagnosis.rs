@@ -55,7 +55,7 @@ pub fn diagnose(hang: &Hang<'_>) -> Diagnosed {
         });
         return diagnosed;
     };
-    let scene = Scene::new(explained, endpoint, hang.ahead);
+    let scene = Scene::new(explained, endpoint, hang.ahead).with_connection(hang.probes.connection.as_ref());
     let ruling = first_rule(&scene);
     let verb = match ruling.outcome {
         Outcome::Deadlocked if ruling.cycle.as_ref().is_some_and(Cycle::is_self_wait) => {

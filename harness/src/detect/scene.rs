@@ -3,7 +3,7 @@
 
 use crate::graph::{Cycle, Step, WaitGraph};
 use crate::model::{
-    Confidence, Edge, Event, Explained, Mode, Outcome, Provenance, Relation, Resource, ResourceKind, Thread,
+    Confidence, Edge, Event, Explained, Mode, Outcome, Provenance, Relation, Resource, ResourceKind, ServerSide, Thread,
 };
 use std::collections::BTreeMap;
 
@@ -15,6 +15,8 @@ pub(super) struct Scene<'a> {
     pub(super) serving: Vec<&'a Thread>,
     /// How many unanswered requests were sent before the judged one.
     pub(super) ahead: usize,
+    /// Whether the kernel says that the server has not read the request: then no thread runs it.
+    pub(super) unread: bool,
     /// What people call the endpoint, e.g. `/metrics`.
     pub(super) endpoint: String,
     threads: BTreeMap<i32, &'a Thread>,
@@ -49,10 +51,17 @@ impl<'a> Scene<'a> {
             graph: WaitGraph::new(explained),
             serving: explained.threads.iter().filter(|thread| thread.serves_request).collect(),
             ahead,
+            unread: false,
             endpoint,
             threads: explained.threads.iter().map(|thread| (thread.tid, thread)).collect(),
             resources: explained.resources.iter().map(|resource| (resource.id.as_str(), resource)).collect(),
         }
+    }
+
+    /// The scene of a request of which the kernel says this.
+    pub(super) fn with_connection(self, connection: Option<&ServerSide>) -> Scene<'a> {
+        let unread = |side: &ServerSide| side.accepted == Some(false) || side.unread_bytes.is_some_and(|n| n > 0);
+        Scene { unread: connection.is_some_and(unread), ..self }
     }
 
     pub(super) fn thread(&self, tid: i32) -> Option<&'a Thread> {

@@ -11,7 +11,8 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
     let all_blocked = runtime.workers > 0 && runtime.blocked >= runtime.workers;
     // The requests sent before the judged one had their threads first. Where its thread may only not have been seen, it
     // counts as having one.
-    let has_thread = scene.serving.len() > scene.ahead || scene.explained.gaps.iter().any(|gap| gap.uncovers);
+    let unseen = scene.explained.gaps.iter().any(|gap| gap.uncovers);
+    let has_thread = scene.serving.len() > scene.ahead || (unseen && !scene.unread);
     // With a worker left, a blocked one that was not recognised may be the request's own.
     let all_recognised = runtime.blocked as usize <= scene.serving.len();
     let says = if !has_thread && all_blocked {

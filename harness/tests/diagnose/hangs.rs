@@ -119,6 +119,34 @@ fn workers_that_are_all_taken() {
 }
 
 #[test]
+fn a_handler_that_has_not_begun_its_page_is_known_by_the_code_ahead() {
+    let story =
+        ["`tokio-rt-worker` ", " waits for receive from TCP peer 127.0.0.1:", " in diagnose::service::events::ask"];
+    let (_target, explained) = expect("hook-before-page", Outcome::Stalled, Confidence::Proven, &story);
+    assert_eq!(explained.threads.iter().filter(|thread| thread.serves_request).count(), 1);
+    // Near miss: a handler behind which no page is written. Nor is it called starved although no worker is left: the one that
+    // is blocked does run the request.
+    let story = ["no thread that runs the request could be found"];
+    let (_target, explained) = expect("hook-without-page", Outcome::Stalled, Confidence::Suspected, &story);
+    let runtime = explained.runtime.unwrap();
+    assert_eq!((runtime.workers, runtime.blocked), (1, 1));
+    let gap = explained.gaps.iter().find(|gap| gap.what == "which thread runs the request").expect("no gap");
+    assert!(gap.uncovers && gap.why.starts_with("1 worker is blocked inside a connection"), "{gap:?}");
+}
+
+#[test]
+fn a_worker_that_another_route_has_taken_starves_a_request_that_nobody_has_read() {
+    let (target, url) = Target::listening("route-taken");
+    target.ask("/health");
+    let taken = |explained: &Explained| explained.runtime.as_ref().is_some_and(|runtime| runtime.stuck.len() == 1);
+    let (_, _, explained) = target.explained(taken);
+    assert!(taken(&explained));
+    let (code, found) = judged(&diagnose(&[&["--format", "json", "--url", &url][..], &HANGS].concat()));
+    assert_eq!((code, found.outcome), (1, Some(Outcome::Starved)), "{} {:#?}", found.summary, found.gaps);
+    assert!(found.summary.contains("the runtime's only worker is blocked"), "{}", found.summary);
+}
+
+#[test]
 fn a_blocking_pool_that_is_full() {
     let story = ["the runtime's blocking pool is full, its 2 threads are stuck, and 1 job waits for one"];
     expect("pool-taken", Outcome::Starved, Confidence::Inferred, &story);

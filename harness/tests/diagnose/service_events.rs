@@ -4,11 +4,15 @@ use super::{Gate, gauge, named, on_collect, scrape};
 use prometheus::{IntCounterVec, Opts, Registry};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, mpsc};
 use std::time::Duration;
 
 /// Opened when somebody asks for `/health`.
 static ASKED: OnceLock<Gate> = OnceLock::new();
+
+/// Whether that route blocks its worker.
+static ROUTE_TAKEN: AtomicBool = AtomicBool::new(false);
 
 const CASES: [&str; 10] = [
     "sleep",
@@ -25,6 +29,11 @@ const CASES: [&str; 10] = [
 
 pub(super) fn prepares(case: &str) -> bool {
     CASES.contains(&case)
+}
+
+/// Where it matters that no worker is left: which of several a request comes to is the runtime's affair.
+pub(super) fn has_one_worker(case: &str) -> bool {
+    ["hook-without-page", "route-taken"].contains(&case)
 }
 
 /// Somebody who accepts and says nothing.
@@ -102,6 +111,7 @@ pub(super) fn prepare(case: &str, registry: &Registry) {
 
 /// Takes threads away before anybody scrapes.
 pub(super) fn occupy(case: &str) {
+    ROUTE_TAKEN.store(case == "route-taken", Ordering::SeqCst);
     match case {
         "workers-taken" => {
             let peer = silent_peer();
@@ -120,6 +130,9 @@ pub(super) fn occupy(case: &str) {
 }
 
 pub(super) fn asked() -> &'static str {
+    if ROUTE_TAKEN.load(Ordering::SeqCst) {
+        ask(silent_peer());
+    }
     ASKED.get_or_init(Gate::default).open();
     "ok"
 }
@@ -135,6 +148,15 @@ pub(super) async fn handle(case: &str, registry: Registry) -> String {
         "busy-encoder" => loop {
             std::hint::black_box(scrape(&registry));
         },
+        // Before it gathers, or with no page to follow: nothing of a registry is on the stack in either.
+        "hook-before-page" => {
+            ask(silent_peer());
+            scrape(&registry)
+        }
+        "hook-without-page" => {
+            ask(silent_peer());
+            String::new()
+        }
         "wrong" => "# HELP a b\nnot an exposition {{{\n".to_owned(),
         _ => scrape(&registry),
     }

@@ -56,17 +56,23 @@ impl Target {
 
     /// Sends a scrape whose answer nobody reads.
     pub(crate) fn scrape_again(&self) {
-        let mut scrape = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
-        scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-        self.scrapes.borrow_mut().push(scrape);
+        self.ask("/metrics");
+    }
+
+    /// The same of another route.
+    pub(crate) fn ask(&self, path: &str) {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{}", self.port)).unwrap();
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).unwrap();
+        self.scrapes.borrow_mut().push(stream);
     }
 
     /// Starts a service that nobody has scraped yet; and its URL.
     #[cfg(feature = "cli")]
     pub(crate) fn listening(case: &str) -> (Target, String) {
         let mut target = Target::spawn(case);
-        let port = target.line("port ");
-        (target, format!("http://127.0.0.1:{port}/metrics"))
+        target.port = target.line("port ");
+        let url = format!("http://127.0.0.1:{}/metrics", target.port);
+        (target, url)
     }
 
     /// The rest of the next line that begins with `prefix`.

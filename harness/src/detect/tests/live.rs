@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::detect::judge;
+use crate::detect::tests::Process;
 use crate::model::{Holders, Mode, Provenance, Relation, Resource, ResourceKind, Thread, WaitsFor};
 
 const BOUND: u64 = 1_000_000;
@@ -91,6 +92,31 @@ fn a_hang_seen_from_outside_says_how_far_the_request_came() {
         );
         assert_eq!(found.diagnosis.advice.len(), 1);
         assert_eq!(found.diagnosis.probes.prometheus.unwrap().up, 0);
+    }
+}
+
+#[test]
+fn a_worker_that_may_run_the_request_is_told_from_a_starved_request_by_the_kernel() {
+    let blocked = |unseen: bool| {
+        let mut process = Process::new().thread(7, "tokio-rt-worker", false).runtime(4, 4, None).0;
+        let gap = Gap { what: "which thread runs the request".into(), why: "inlined".into(), uncovers: true };
+        process.gaps.extend(unseen.then_some(gap));
+        process
+    };
+    for (accepted, unread_bytes, unseen, outcome) in [
+        (Some(false), None, true, Outcome::Starved),
+        (Some(true), Some(84), true, Outcome::Starved),
+        (Some(true), Some(0), true, Outcome::Stalled),
+        (Some(true), None, true, Outcome::Stalled),
+        (None, None, true, Outcome::Stalled),
+        // Every worker is known to be at work on something else.
+        (Some(true), Some(0), false, Outcome::Starved),
+    ] {
+        let connection = Some(ServerSide { accepted, unread_bytes, backlog: Some(1) });
+        let probes = Probes { metrics: Some(open(3 * BOUND)), connection, ..Probes::default() };
+        let found = look(&probes, Some(&blocked(unseen)));
+        assert_eq!(found.diagnosis.outcome, Some(outcome), "{accepted:?} {unread_bytes:?} {unseen}");
+        assert_eq!(found.covered, outcome == Outcome::Starved);
     }
 }
 

@@ -12,7 +12,7 @@ use super::unwind::{End, RSP};
 use super::versions;
 use super::waits::{self, Key, Wait};
 use super::walk::Walker;
-use super::{name, runtime};
+use super::{name, runtime, serving};
 use crate::model::{
     Edge, Event, Explained, Gap, Holders, Mode, Provenance, RawThread, Relation, Resource, ResourceKind, Snapshot,
     Spin, Thread, WaitsFor,
@@ -83,11 +83,13 @@ pub(super) fn explain(
     let mut explained = graph.explained;
     explained.runtime = runtime::state(&stacks, &waits, &memory, stuck);
     let has_server = stacks.iter().any(Stack::is_nameless) && runtime::has_server(&layout);
-    explained.threads = stacks.iter().map(|stack| thread(stack, first, &layout, &explained, has_server)).collect();
+    explained.threads = stacks.iter().map(|stack| thread(stack, first, &walker, &explained, has_server)).collect();
     for thread in &mut explained.threads {
         thread.serves_request = (thread.serves_request && !apart.contains(&thread.tid)) || judged.contains(&thread.tid);
     }
+    let unnamed = serving::unnamed_gap(&stacks, &explained);
     explained.samples = if first.is_some() { 2 } else { 1 };
+    gaps.extend(unnamed);
     gaps.append(&mut count_gaps(&explained));
     gaps.append(&mut stack_gaps(&stacks));
     gaps.append(&mut name_gaps(&layout));
@@ -288,7 +290,7 @@ impl Graph {
 fn thread(
     stack: &Stack<'_>,
     first: Option<&Snapshot>,
-    layout: &super::layout::Layout,
+    walker: &Walker<'_>,
     explained: &Explained,
     has_server: bool,
 ) -> Thread {
@@ -308,8 +310,10 @@ fn thread(
         cpu_ms: before.map_or(0, |before| raw.cpu_us.saturating_sub(before.cpu_us) / 1000),
         holds,
         waits_for: of(Relation::Waits).next().map(|e| WaitsFor { resource: e.resource.clone(), mode: e.mode }),
-        serves_request: stack.logical().any(rules::serves_request) || serves_nameless(stack, explained, has_server),
-        stack: stacks::present(stack, layout),
+        serves_request: stack.logical().any(rules::serves_request)
+            || serves_nameless(stack, explained, has_server)
+            || serving::goes_on_to_write(stack, walker),
+        stack: stacks::present(stack, walker.layout),
         omitted_frames: 0,
     }
 }

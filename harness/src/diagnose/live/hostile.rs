@@ -1,7 +1,7 @@
 //! Tests with input that no compiler made: whatever a target's files and memory hold, the engine ends without a panic.
 
 use super::image::Image;
-use super::made::{BASE, STACK, layout, registers, snapshot};
+use super::made::{BASE, STACK, layout, only_code, registers, snapshot};
 use super::memory::Memory;
 use super::unwind::{self, Frame, RIP};
 use super::walk::{Lock, Walker};
@@ -23,25 +23,6 @@ static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// Bytes that the executable takes up in memory.
 const MAPPED: u64 = 1 << 20;
-
-/// An ELF file that is nothing but code.
-fn only_code(code: &[u8]) -> Vec<u8> {
-    let mut file = vec![0; 0x1000];
-    file[..20].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 62, 0]);
-    file[20] = 1;
-    file[32] = 64; // program headers
-    file[52] = 64;
-    file[54] = 56;
-    file[56] = 1;
-    let mut header = |at: usize, value: u64| file[64 + at..64 + at + 8].copy_from_slice(&value.to_le_bytes());
-    header(0, 1 | 5 << 32); // PT_LOAD, readable and executable
-    header(8, 0x1000);
-    header(16, 0x1000);
-    header(32, code.len() as u64);
-    header(40, code.len() as u64);
-    file.extend_from_slice(code);
-    file
-}
 
 /// A value that has some chance to be a pointer into the stack or the code.
 fn value() -> impl Strategy<Value = u64> {

@@ -12,6 +12,28 @@ pub(super) const BASE: u64 = 0x5555_0000_0000;
 /// Where the thread's stack lies.
 pub(super) const STACK: u64 = 0x7fff_0000_0000;
 
+/// See [`only_code`].
+pub(super) const CODE: u64 = 0x1000;
+
+/// An ELF file that is nothing but code, which lies [`CODE`] bytes behind its beginning.
+pub(super) fn only_code(code: &[u8]) -> Vec<u8> {
+    let mut file = vec![0; 0x1000];
+    file[..20].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 62, 0]);
+    file[20] = 1;
+    file[32] = 64; // program headers
+    file[52] = 64;
+    file[54] = 56;
+    file[56] = 1;
+    let mut header = |at: usize, value: u64| file[64 + at..64 + at + 8].copy_from_slice(&value.to_le_bytes());
+    header(0, 1 | 5 << 32); // PT_LOAD, readable and executable
+    header(8, 0x1000);
+    header(16, 0x1000);
+    header(32, code.len() as u64);
+    header(40, code.len() as u64);
+    file.extend_from_slice(code);
+    file
+}
+
 /// A process with one executable, of so many bytes.
 pub(super) fn layout(image: Image, bytes: u64) -> Layout {
     Layout::of(vec![Mapped {

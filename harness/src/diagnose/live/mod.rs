@@ -33,6 +33,7 @@ mod remote;
 mod rules;
 mod runtime;
 mod sample;
+mod serving;
 mod spin;
 mod stacks;
 mod stop;
@@ -44,6 +45,8 @@ mod unwind;
 mod versions;
 mod waits;
 mod walk;
+#[cfg(test)]
+mod walked;
 mod window;
 
 use crate::diagnose::SampleError;

@@ -77,6 +77,22 @@ pub(super) fn serves_request(frame: &Logical) -> bool {
     ruled(frame).serves_request
 }
 
+/// Functions of metrics libraries that a handler calls to write its page.
+const PAGE_WRITERS: [&str; 7] = [
+    "prometheus::registry::Registry::gather",
+    "prometheus::gather",
+    "prometheus::encoder::text::TextEncoder",
+    "as prometheus::encoder::Encoder>::encode",
+    "prometheus_client::encoding::",
+    "metrics_exporter_prometheus::recorder::PrometheusHandle::render",
+    "metrics_exporter_prometheus::formatting::",
+];
+
+/// Whether calling a function of this name is writing a page.
+pub(super) fn is_page_writer(function: &str) -> bool {
+    PAGE_WRITERS.iter().any(|part| function.contains(part))
+}
+
 /// Functions that may panic while a page is written: where names are missing, their code tells of a request.
 const WRITES_PAGE: &[Pattern] = &[
     pattern("", "src/encoder/text.rs", ""),

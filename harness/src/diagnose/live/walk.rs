@@ -70,7 +70,12 @@ pub(super) struct Walker<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Last {
     Nothing,
-    Locked(u64),
+    /// Where, and how deep in the calls that were followed; whether that function has returned since.
+    Locked {
+        pc: u64,
+        depth: isize,
+        left: bool,
+    },
     Unlocked,
 }
 
@@ -88,10 +93,15 @@ struct Path {
     /// How many of `open` were being acquired when the walk began.
     pending: usize,
     last: Last,
-    /// Whether the path has returned from a function since.
-    left: bool,
     /// How many frames were climbed.
     level: usize,
+}
+
+impl Path {
+    /// How deep in calls it is: below zero in the callers of the frame in which it began.
+    fn depth(&self) -> isize {
+        self.returns.len() as isize - self.level as isize
+    }
 }
 
 impl Walker<'_> {
@@ -129,7 +139,6 @@ impl Walker<'_> {
             held: Vec::new(),
             pending: pending.len(),
             last: Last::Nothing,
-            left: false,
             level: 0,
         };
         let mut search = Search {
@@ -294,14 +303,13 @@ impl Search<'_, '_> {
                 // A retry of the same instruction, or the slow path behind it, is one acquisition. When its function has
                 // returned with the lock, the same instruction takes it once more.
                 let again = match path.last {
-                    Last::Locked(pc) => slow || (pc == path.pc && !path.left),
+                    Last::Locked { pc, left, .. } => slow || (pc == path.pc && !left),
                     _ => false,
                 };
                 if !again {
                     path.open.push(mode);
                 }
-                path.last = Last::Locked(path.pc);
-                path.left = false;
+                path.last = Last::Locked { pc: path.pc, depth: path.depth(), left: false };
                 Next::Go
             }
             Op::Unlock(_) if slow && path.last == Last::Unlocked => Next::Go,
@@ -354,7 +362,11 @@ impl Search<'_, '_> {
     }
 
     fn leave(&mut self, path: &mut Path) -> Next {
-        path.left = true;
+        let depth = path.depth();
+        if let Last::Locked { depth: locked, left, .. } = &mut path.last {
+            // A function that is called on the way to a retry returns from deeper in.
+            *left |= depth <= *locked;
+        }
         let Some(back) = path.returns.pop() else { return self.climbs(path) };
         let sp = path.machine.register(RSP).map(|sp| sp.wrapping_add(8));
         path.machine.set_register(RSP, sp);

@@ -1,0 +1,123 @@
+//! Tests of the walk over code that was written for them, instruction by instruction.
+
+use super::image::Image;
+use super::made::{BASE, CODE, STACK, layout, only_code, registers, snapshot};
+use super::memory::Memory;
+use super::unwind::Frame;
+use super::walk::{Lock, Outlook, Walker};
+use crate::model::{Mode, ResourceKind};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+/// Where the lock lies.
+const LOCK: u64 = 0x7777_0000;
+
+const LOCK_RBX: &[u8] = &[0xb8, 1, 0, 0, 0, 0x87, 0x03]; // mov eax, 1; xchg [rbx], eax
+const UNLOCK_RBX: &[u8] = &[0xb8, 0, 0, 0, 0, 0x87, 0x03]; // mov eax, 0; xchg [rbx], eax
+const LOCK_RDI: &[u8] = &[0xb8, 1, 0, 0, 0, 0x87, 0x07]; // mov eax, 1; xchg [rdi], eax
+const PASS_LOCK: &[u8] = &[0x48, 0x89, 0xdf]; // mov rdi, rbx
+const PASS_NOTHING: &[u8] = &[0x31, 0xff]; // xor edi, edi
+const TEST: &[u8] = &[0x85, 0xc0]; // test eax, eax
+const RET: &[u8] = &[0xc3];
+
+/// Code under construction.
+#[derive(Default)]
+struct Code(Vec<u8>);
+
+impl Code {
+    fn then(mut self, parts: &[&[u8]]) -> Code {
+        parts.iter().for_each(|part| self.0.extend_from_slice(part));
+        self
+    }
+
+    fn here(&self) -> usize {
+        self.0.len()
+    }
+
+    fn relative(mut self, opcode: &[u8], target: usize) -> Code {
+        self.0.extend_from_slice(opcode);
+        let after = self.0.len() as i64 + 4;
+        self.0.extend_from_slice(&i32::try_from(target as i64 - after).unwrap().to_le_bytes());
+        self
+    }
+
+    fn call(self, target: usize) -> Code {
+        self.relative(&[0xe8], target)
+    }
+
+    fn jump(self, target: usize) -> Code {
+        self.relative(&[0xe9], target)
+    }
+
+    fn jump_if_zero(self, target: usize) -> Code {
+        self.relative(&[0x0f, 0x84], target)
+    }
+
+    /// What a frame holds that stands at `pc`, with the lock's address in rbx.
+    fn outlook(&self, pc: usize) -> Outlook {
+        let layout = layout(Image::parse(only_code(&self.0)).unwrap(), 1 << 20);
+        let registers = registers(&[0, 0, 0, LOCK], 64);
+        let snapshot = snapshot(vec![0; 256], &registers, BTreeMap::from([(LOCK, 2)]));
+        let memory = Memory::new(&snapshot, &layout, false);
+        let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(100_000) };
+        let frame = Frame { pc: BASE + CODE + pc as u64, returns: true, sp: STACK + 64, cfa: STACK + 128, registers };
+        walker.outlook(&frame, Lock { address: LOCK, kind: ResourceKind::StdMutex }, &[])
+    }
+
+    fn held(&self, pc: usize) -> usize {
+        let outlook = self.outlook(pc);
+        assert!(outlook.held.iter().all(|release| release.mode == Mode::Exclusive));
+        outlook.held.len()
+    }
+}
+
+#[test]
+fn a_retry_that_calls_something_in_between_is_one_acquisition() {
+    // A loop that calls something that has nothing to do with the lock, and tries again; what follows releases two.
+    for inside in [false, true] {
+        let code = Code::default().then(&[RET]);
+        let helper = code.here() - 1;
+        let again = code.here();
+        let code = if inside { code.then(&[LOCK_RDI]) } else { code.then(&[LOCK_RBX]) };
+        let code = code.then(&[TEST]);
+        let exit = code.here() + 6 + 5 + 5 + if inside { 2 } else { 0 };
+        let code = code.jump_if_zero(exit);
+        let code = if inside { code.then(&[&[0x57]]) } else { code }; // push rdi
+        let code = code.call(helper);
+        let code = if inside { code.then(&[&[0x5f]]) } else { code }; // pop rdi
+        let code = code.jump(again);
+        assert_eq!(code.here(), exit);
+        let (code, start) = if inside {
+            let code = code.then(&[RET]);
+            let start = code.here();
+            (code.then(&[PASS_LOCK]).call(again), start)
+        } else {
+            (code, again)
+        };
+        let code = code.then(&[UNLOCK_RBX, UNLOCK_RBX, RET]);
+        assert_eq!(code.held(start), 1, "in a function of its own: {inside}");
+    }
+}
+
+#[test]
+fn the_same_instruction_locks_twice_where_its_function_was_called_twice() {
+    for (calls, unlocks, held) in [(1, 2, 1), (2, 2, 0), (2, 3, 1), (3, 4, 1)] {
+        let code = Code::default().then(&[LOCK_RDI, RET]);
+        let mut code = (0..calls).fold(code, |code, _| code.then(&[PASS_LOCK]).call(0));
+        let start = LOCK_RDI.len() + 1;
+        for _ in 0..unlocks {
+            code = code.then(&[UNLOCK_RBX]);
+        }
+        assert_eq!(code.then(&[RET]).held(start), held, "{calls} calls, {unlocks} releases");
+    }
+}
+
+#[test]
+fn what_is_called_without_the_lock_changes_nothing() {
+    let code = Code::default().then(&[RET, PASS_NOTHING]).call(0).then(&[UNLOCK_RBX, RET]);
+    let outlook = code.outlook(1);
+    assert_eq!((outlook.held.len(), outlook.locks_first), (1, false));
+    let code = Code::default().then(&[LOCK_RBX, UNLOCK_RBX, RET]);
+    let outlook = code.outlook(0);
+    assert_eq!((outlook.held.len(), outlook.locks_first), (0, true));
+}
