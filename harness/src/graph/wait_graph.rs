@@ -217,11 +217,6 @@ impl<'a> WaitGraph<'a> {
     }
 }
 
-/// Whether a thread that wants `wanted` has to wait while another holds `held`.
-fn excludes(held: Mode, wanted: Mode) -> bool {
-    !matches!((held, wanted), (Mode::Read, Mode::Read | Mode::Upgradable) | (Mode::Upgradable, Mode::Read))
-}
-
 /// Whether an edge, if it stood in both samples, is known well enough to rest a claim on.
 fn is_sure(edge: &Edge) -> bool {
     edge.count_agrees != Some(false)
@@ -274,7 +269,7 @@ fn steps_of(explained: &Explained) -> Vec<Step<'_>> {
                         .any(|other| other.relation == Relation::Queued && other.thread == wait.thread);
                     goes_first(kind, wait.mode, itself_queued)
                 }
-                _ => excludes(block.mode, wait.mode),
+                _ => block.mode.excludes(wait.mode),
             };
             if !rules_out {
                 continue;

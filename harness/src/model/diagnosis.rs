@@ -284,6 +284,11 @@ impl Mode {
             Mode::Event => "EVENT",
         }
     }
+
+    /// Whether a thread that wants `wanted` has to wait while another holds this.
+    pub fn excludes(self, wanted: Mode) -> bool {
+        !matches!((self, wanted), (Mode::Read, Mode::Read | Mode::Upgradable) | (Mode::Upgradable, Mode::Read))
+    }
 }
 
 /// One edge of the wait-for graph.
@@ -311,6 +316,19 @@ pub struct Edge {
     /// Why the edge blocks although the holder only has, or wants, another mode: "a queued writer goes first".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+impl Edge {
+    /// Whether this keeps `waiter` from getting what it waits for. A thread's own place in the queue does not keep it
+    /// waiting; what it holds does.
+    pub fn blocks(&self, waiter: i32, waits_for: &WaitsFor) -> bool {
+        self.resource == waits_for.resource
+            && match self.relation {
+                Relation::Holds => self.mode.excludes(waits_for.mode),
+                Relation::Queued => self.thread != waiter,
+                Relation::Waits => false,
+            }
+    }
 }
 
 /// Which way an edge points.

@@ -3,7 +3,7 @@
 use super::text;
 use crate::model::{
     Confidence, CycleStep, Diagnosis, Edge, Mode, Outcome, Provenance, Relation, Resource, StackFrame, Thread,
-    ThreadRef,
+    ThreadRef, WaitsFor,
 };
 
 /// One step of a cycle with the edges and the resource it rests on.
@@ -20,21 +20,32 @@ pub(super) struct Step<'a> {
 
 /// The steps of `cycle` with what they rest on.
 pub(super) fn steps<'a>(diagnosis: &'a Diagnosis, cycle: &'a [CycleStep]) -> Vec<Step<'a>> {
-    let edge = |tid: i32, resource: &str, waits: bool| {
-        diagnosis
-            .edges
-            .iter()
-            .find(|e| e.thread == tid && e.resource == resource && (e.relation == Relation::Waits) == waits)
-    };
     cycle
         .iter()
         .map(|step| Step {
             step,
             resource: resource(diagnosis, &step.waits_for.resource),
-            wait: edge(step.thread.tid, &step.waits_for.resource, true),
-            hold: edge(step.held_by.tid, &step.waits_for.resource, false),
+            wait: wait(diagnosis, step.thread.tid, &step.waits_for.resource),
+            hold: hold(diagnosis, step.thread.tid, &step.waits_for, |tid| tid == step.held_by.tid),
         })
         .collect()
+}
+
+/// The edge by which a thread waits for a resource.
+pub(super) fn wait<'a>(diagnosis: &'a Diagnosis, tid: i32, resource: &str) -> Option<&'a Edge> {
+    let waits = |edge: &&Edge| edge.thread == tid && edge.resource == resource && edge.relation == Relation::Waits;
+    diagnosis.edges.iter().find(waits)
+}
+
+/// The edge by which a thread that `is_holder` accepts keeps `waiter` waiting; one that holds before one that is queued.
+pub(super) fn hold<'a>(
+    diagnosis: &'a Diagnosis,
+    waiter: i32,
+    waits_for: &WaitsFor,
+    is_holder: impl Fn(i32) -> bool,
+) -> Option<&'a Edge> {
+    let blocks = |edge: &&Edge| is_holder(edge.thread) && edge.blocks(waiter, waits_for);
+    diagnosis.edges.iter().filter(blocks).min_by_key(|edge| edge.relation)
 }
 
 /// The resource with that id.

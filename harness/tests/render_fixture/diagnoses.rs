@@ -230,8 +230,11 @@ pub(crate) fn self_wait() -> Diagnosis {
         idle(4_712),
     ];
     found.resources = vec![lock("lock-1", ResourceKind::ParkingLotRwLock, REGISTRY, 0x7f31_0400_1920)];
+    let wants = waits(4_711, "lock-1", Mode::Write, "prometheus::registry::Registry::register (registry.rs:261)");
+    let note = Some("a queued writer goes first".into());
     found.edges = vec![
-        waits(4_711, "lock-1", Mode::Write, "prometheus::registry::Registry::register (registry.rs:261)"),
+        Edge { relation: Relation::Queued, note, ..wants.clone() },
+        wants,
         holds(4_711, "lock-1", Mode::Read, "prometheus::registry::Registry::gather (registry.rs:276)"),
     ];
     found.cycle = vec![step(worker, "lock-1", Mode::Write, worker)];

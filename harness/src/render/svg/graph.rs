@@ -2,7 +2,7 @@
 
 use super::frame::frame;
 use crate::graph::layout::{Branch, Layout, Plan, Point, Size, layout};
-use crate::model::{CycleStep, Diagnosis, Edge, Mode, Relation, Thread};
+use crate::model::{CycleStep, Diagnosis, Edge, Mode, Relation, Thread, WaitsFor};
 use crate::render::{text, waits};
 use maud::{Markup, html};
 
@@ -108,20 +108,16 @@ impl<'a> Sketch<'a> {
         })
     }
 
-    fn edge(&self, tid: i32, resource: &str, waits: bool) -> Option<&'a Edge> {
-        let edges = &self.diagnosis.edges;
-        edges.iter().find(|e| e.thread == tid && e.resource == resource && (e.relation == Relation::Waits) == waits)
-    }
-
     fn wait_line(&mut self, from: usize, tid: i32, resource: &str, to: usize) {
-        let edge = self.edge(tid, resource, true);
+        let edge = waits::wait(self.diagnosis, tid, resource);
         let thread = waits::thread(self.diagnosis, tid);
         let mode = edge.map(|edge| edge.mode).or(thread.and_then(|t| t.waits_for.as_ref()).map(|w| w.mode));
         self.lines.push(Line { from, to, waits: true, mode, edge });
     }
 
-    fn hold_line(&mut self, from: usize, resource: &str, tid: i32, to: usize) {
-        let edge = self.edge(tid, resource, false);
+    /// From what `waiter` waits for to the thread that holds it.
+    fn hold_line(&mut self, from: usize, waiter: i32, waits_for: &WaitsFor, tid: i32, to: usize) {
+        let edge = waits::hold(self.diagnosis, waiter, waits_for, |holder| holder == tid);
         self.lines.push(Line { from, to, waits: false, mode: edge.map(|edge| edge.mode), edge });
     }
 
@@ -131,7 +127,7 @@ impl<'a> Sketch<'a> {
             let resource = self.add(Node::Resource(step.waits_for.resource.clone()));
             let holder = self.add(Node::Thread(step.held_by.tid));
             self.wait_line(thread, step.thread.tid, &step.waits_for.resource, resource);
-            self.hold_line(resource, &step.waits_for.resource, step.held_by.tid, holder);
+            self.hold_line(resource, step.thread.tid, &step.waits_for, step.held_by.tid, holder);
             for node in [thread, resource] {
                 if !self.ring.contains(&node) {
                     self.ring.push(node);
@@ -155,10 +151,7 @@ impl<'a> Sketch<'a> {
                 break;
             }
             path.push(resource);
-            let held = |edge: &&Edge| {
-                edge.resource == waits_for.resource && edge.relation != Relation::Waits && edge.thread != at
-            };
-            let Some(holder) = self.diagnosis.edges.iter().find(held) else { break };
+            let Some(holder) = waits::hold(self.diagnosis, at, waits_for, |tid| tid != at) else { break };
             let next = Node::Thread(holder.thread);
             if path.contains(&next) {
                 break;
@@ -206,10 +199,18 @@ impl<'a> Sketch<'a> {
     /// Adds a path whose last node is in the loop.
     fn branch(&mut self, path: Vec<Node>) {
         let nodes: Vec<usize> = path.iter().map(|node| self.add(node.clone())).collect();
+        let mut waiter = None;
         for (pair, at) in path.windows(2).zip(nodes.windows(2)) {
             match pair {
-                [Node::Thread(tid), Node::Resource(resource)] => self.wait_line(at[0], *tid, resource, at[1]),
-                [Node::Resource(resource), Node::Thread(tid)] => self.hold_line(at[0], resource, *tid, at[1]),
+                [Node::Thread(tid), Node::Resource(resource)] => {
+                    waiter = waits::thread(self.diagnosis, *tid);
+                    self.wait_line(at[0], *tid, resource, at[1]);
+                }
+                [Node::Resource(_), Node::Thread(tid)] => {
+                    if let Some(Thread { tid: waiter, waits_for: Some(waits_for), .. }) = waiter {
+                        self.hold_line(at[0], *waiter, waits_for, *tid, at[1]);
+                    }
+                }
                 _ => {}
             }
         }
@@ -237,7 +238,7 @@ impl<'a> Sketch<'a> {
                 many => Node::Folded(many, id.clone()),
             });
             let mode = first.waits_for.as_ref().map(|waits| waits.mode);
-            let edge = self.edge(first.tid, &id, true);
+            let edge = waits::wait(self.diagnosis, first.tid, &id);
             self.lines.push(Line { from: folded, to: node, waits: true, mode, edge });
             self.branches.push(Branch { at, nodes: vec![folded] });
         }
