@@ -7,6 +7,7 @@ use super::output::{print_document, terminal_options, write_files};
 use crate::gate::{Look, LookError, LookOptions, Looker, look_report, replay, write_atomically};
 use crate::model::{Recording, Report};
 use crate::render::{html, json, markdown, terminal};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -32,12 +33,14 @@ pub(super) fn run(args: &DiagnoseArgs) -> Result<u8, String> {
     let mut options = look_options(&args.request, args.url.clone(), args.pid)?;
     options.always_sample = !args.watch;
     let interrupt = Interrupt::catch()?;
-    let looker = Looker::start().map_err(|error| error.to_string())?;
+    // When the process ends behind it, what it holds need not be given back piece by piece.
+    let looker = ManuallyDrop::new(Looker::start().map_err(|error| error.to_string())?);
     if args.watch {
         return watch(args, &options, &looker, &interrupt);
     }
-    let look = looker.look(&options, &|| interrupt.is_set()).map_err(|error| error.to_string())?;
+    let look = ManuallyDrop::new(looker.look(&options, &|| interrupt.is_set()).map_err(|error| error.to_string())?);
     let report = look_report(&look.diagnosed, &look.recording, command(), elapsed(begun));
+    let report = ManuallyDrop::new(report);
     if let Some(path) = &args.save {
         save(path, &look.recording)?;
         eprintln!("recording: {}", path.display());

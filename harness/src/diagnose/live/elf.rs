@@ -2,6 +2,8 @@
 //! times its own size.
 
 use super::bytes::Bytes;
+use super::window::Window;
+use gimli::Reader;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader, SectionHeader, SectionTable, Sym};
 use object::{Endianness, elf};
 use std::ffi::CStr;
@@ -25,6 +27,8 @@ pub(super) struct Segment {
     pub(super) address: u64,
     pub(super) offset: u64,
     pub(super) size: u64,
+    /// Bytes that it takes in memory, some of which the file may not hold.
+    pub(super) room: u64,
     pub(super) executable: bool,
     pub(super) writable: bool,
 }
@@ -72,6 +76,7 @@ impl Tables {
                 address: header.p_vaddr(endian),
                 offset: header.p_offset(endian),
                 size: header.p_filesz(endian),
+                room: header.p_memsz(endian),
                 executable: header.p_flags(endian) & elf::PF_X != Default::default(),
                 writable: header.p_flags(endian) & elf::PF_W != Default::default(),
             })
@@ -154,6 +159,39 @@ pub(super) fn symbols(bytes: &Bytes) -> Vec<Symbol> {
     found
 }
 
+/// Addresses of the variables of eight bytes whose name satisfies `matches`.
+pub(super) fn words(bytes: &Bytes, matches: impl Fn(&[u8]) -> bool) -> Vec<u64> {
+    let Ok(file) = File::parse(bytes) else { return Vec::new() };
+    let endian = file.endian();
+    let mut found = Vec::new();
+    let mut budget = bytes.len().saturating_mul(2);
+    for table in [file.elf_symbol_table(), file.elf_dynamic_symbol_table()] {
+        let section = file.elf_section_table().section(table.string_section());
+        let (start, size) = section.ok().and_then(|section| section.file_range(endian)).unwrap_or_default();
+        let variables = table.iter().take(MAX_SYMBOLS).filter(|symbol| {
+            let place = symbol.st_shndx(endian);
+            symbol.st_type() == elf::STT_OBJECT
+                && symbol.st_size(endian) == 8
+                && symbol.st_value(endian) != 0
+                && (!place.is_special() || place == elf::SHN_XINDEX)
+        });
+        for symbol in variables {
+            let at = start.saturating_add(symbol.st_name(endian).into());
+            let end = at.saturating_add(MAX_SYMBOL_NAME as u64 + 1).min(start.saturating_add(size));
+            let (Ok(at), Ok(end)) = (usize::try_from(at), usize::try_from(end)) else { continue };
+            // Of the names, only those that are asked for are read.
+            let Ok(name) = Window::new(bytes, at, end).read_null_terminated_slice() else { continue };
+            let Ok(name) = name.to_slice() else { continue };
+            let Some(left) = budget.checked_sub(name.len() + 1) else { break };
+            budget = left;
+            if matches(&name) {
+                found.push(symbol.st_value(endian));
+            }
+        }
+    }
+    found
+}
+
 fn build_id(bytes: &Bytes, file: &File<'_>) -> Option<String> {
     let endian = file.endian();
     let sections = file.elf_section_table().iter().take(MAX_SECTIONS);
@@ -173,4 +211,29 @@ fn build_id(bytes: &Bytes, file: &File<'_>) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicU64;
+
+    /// What is looked for.
+    #[used]
+    static GATHERLOCK_WORD_OF_THE_TEST: AtomicU64 = AtomicU64::new(7);
+
+    #[test]
+    fn a_variable_of_eight_bytes_is_found_by_name_without_reading_all_symbols() {
+        let bytes = Bytes::of(std::fs::File::open("/proc/self/exe").unwrap()).unwrap();
+        let named = |name: &[u8]| name.windows(27).any(|part| part == b"GATHERLOCK_WORD_OF_THE_TEST");
+        let all = symbols(&bytes);
+        let name = |symbol: &Symbol| {
+            let (start, length) = (symbol.name.0 as usize, symbol.name.1 as usize);
+            bytes.get(start..start + length).unwrap()
+        };
+        let expected: Vec<u64> = all.iter().filter(|symbol| named(name(symbol))).map(|symbol| symbol.address).collect();
+        assert_eq!(expected.len(), 1);
+        assert_eq!(words(&bytes, named), expected);
+        assert!(words(&bytes, |_| true).len() < all.iter().filter(|symbol| !symbol.code).count());
+    }
 }

@@ -5,7 +5,7 @@ use super::images::Images;
 use super::memory::Memory;
 use super::rules;
 use super::spin::{self, Spinning};
-use super::stacks::{self, Stack};
+use super::stacks::{self, Known, Stack};
 use super::suspects::{self, Suspect};
 use super::syscalls;
 use super::unwind::{End, RSP};
@@ -32,20 +32,22 @@ pub(super) struct Explanation {
 }
 
 /// Unwinds and names what the first sample shows, so that what the second needs of the files has been read.
-pub(super) fn prepare(images: &Images, first: &Snapshot) {
+pub(super) fn prepare(images: &Images, first: &Snapshot) -> Known {
     let layout = images.layout(&first.modules, &mut Vec::new());
     let memory = Memory::new(first, &layout, false);
-    stacks::build(&first.threads, &layout, &memory);
+    let stacks = stacks::build(&first.threads, &layout, &memory, None);
     // The first instruction of all takes as long as thousands: the decoder builds its tables.
     let _ = iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
     name_gaps(&layout);
     versions::gaps(&layout, false);
+    Known::of(first, stacks)
 }
 
-/// Explains the second sample; the first tells what has not moved.
+/// Explains the second sample; the first tells what has not moved, and `known` are its stacks.
 pub(super) fn explain(
     images: &Images,
     first: Option<&Snapshot>,
+    known: Option<&Known>,
     second: &Snapshot,
     live: bool,
     judged: &[i32],
@@ -56,8 +58,9 @@ pub(super) fn explain(
     let layout = images.layout(&second.modules, &mut gaps);
     let memory = Memory::new(second, &layout, live);
     let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(BUDGET) };
-    let stacks = stacks::build(&second.threads, &layout, &memory);
     let still = Still::new(first, second);
+    let known = known.filter(|known| first.is_some_and(|first| known.serves(first, &second.modules)));
+    let stacks = stacks::build(&second.threads, &layout, &memory, known.map(|known| (known, &still.before)));
     let waits = waits::find(second, &stacks, &memory, &walker);
     let held = holders::find(&stacks, &waits, &memory, &walker);
     let names = name::locks(&stacks, &waits, &held, &memory, &layout);

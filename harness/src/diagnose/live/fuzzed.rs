@@ -8,7 +8,7 @@ use super::layout::Layout;
 use super::made::{self, BASE, STACK};
 use super::memory::Memory;
 use super::unwind::{self, RIP};
-use super::{explain, files, proc};
+use super::{explain, files, proc, tasks};
 use crate::model::Snapshot;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -68,7 +68,7 @@ pub(crate) fn executable(bytes: Vec<u8>, addresses: &[u64]) -> Option<usize> {
         layout.is_code(BASE.wrapping_add(address));
         layout.read_only_word(BASE.wrapping_add(address));
     }
-    image.data_symbols(|name| name.contains("HASHTABLE"));
+    image.words_named(|name| name.contains("HASHTABLE"));
     image.has_symbols();
     image.versions("parking_lot_core");
     Some(named)
@@ -103,8 +103,9 @@ pub(crate) fn address(of_code: bool, offset: u64) -> u64 {
 pub(crate) fn texts(bytes: &[u8]) {
     proc::read_mappings(bytes);
     let text = String::from_utf8_lossy(bytes);
-    let mut task = proc::Task::default();
-    proc::parse_stat(&text, &mut task);
+    let mut task = tasks::Task::default();
+    tasks::parse_stat(&text, &mut task);
+    tasks::switches(bytes);
     for line in text.lines().take(64) {
         let inode = line.split_whitespace().nth(9).unwrap_or_default();
         files::describe_line(line, inode, "TCP");
@@ -117,8 +118,11 @@ pub(crate) struct Files(Images);
 
 /// Two samples of a process: they are explained, the second also without the first.
 pub(crate) fn samples(files: &Files, first: &Snapshot, second: &Snapshot) -> usize {
-    let explanation = explain::explain(&files.0, Some(first), second, false, &[], &[]);
-    explain::explain(&files.0, None, second, false, &[], &[]);
+    let explanation = explain::explain(&files.0, Some(first), None, second, false, &[], &[]);
+    let known = explain::prepare(&files.0, first);
+    let again = explain::explain(&files.0, Some(first), Some(&known), second, false, &[], &[]);
+    assert_eq!(again.explained, explanation.explained, "what is known of the first sample changes nothing");
+    explain::explain(&files.0, None, None, second, false, &[], &[]);
     explanation.explained.threads.len()
 }
 
@@ -127,6 +131,6 @@ pub(crate) fn real_samples(pid: i32) -> (Files, Snapshot, Snapshot) {
     let (images, history) = (Images::default(), super::sample::History::default());
     let sample = || super::sample::sample(pid, None, &images, &history).unwrap();
     let (first, mut second) = (sample(), sample());
-    second.words.append(&mut explain::explain(&images, Some(&first), &second, true, &[], &[]).read);
+    second.words.append(&mut explain::explain(&images, Some(&first), None, &second, true, &[], &[]).read);
     (Files(images), first, second)
 }

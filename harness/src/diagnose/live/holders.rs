@@ -1,5 +1,6 @@
 //! Who holds a lock: the walk over every frame that may, held against the count in the lock word.
 
+use super::layout::Mapped;
 use super::memory::Memory;
 use super::stacks::Stack;
 use super::waits::{CLIMBED, Key, Wait};
@@ -173,18 +174,14 @@ fn mentions(frame: &super::unwind::Frame, lock: u64, memory: &Memory<'_>, walker
     if !walker.affords(1 + length as u32 / WORDS_A_STEP) {
         return false;
     }
-    let words = (frame.sp & !7..frame.cfa).step_by(8).take(length as usize);
     frame.registers.iter().flatten().any(|value| near(*value))
-        || words.filter_map(|address| memory.on_stack(address)).any(near)
+        || memory.any_on_stack(frame.sp & !7, length as usize, near)
 }
 
 /// Whether the lock lies in an executable's data, where code can name it without a pointer.
 fn is_static(lock: Lock, walker: &Walker<'_>) -> bool {
-    walker
-        .layout
-        .modules()
-        .iter()
-        .any(|m| !m.system && m.bias <= lock.address && lock.address < m.end.saturating_add(16 << 20))
+    let holds = |module: &Mapped| module.image.holds(lock.address.wrapping_sub(module.bias));
+    walker.layout.modules().iter().any(|module| !module.system && holds(module))
 }
 
 /// How many holders a lock word counts.

@@ -125,7 +125,7 @@ proptest! {
         running.threads[0].syscall = None;
         let images = images::Images::default();
         for second in [&snapshot, &running] {
-            let explanation = explain::explain(&images, Some(&snapshot), second, false, &[], &[]);
+            let explanation = explain::explain(&images, Some(&snapshot), None, second, false, &[], &[]);
             prop_assert_eq!(explanation.explained.threads.len(), 1);
         }
     }

@@ -1,9 +1,9 @@
 //! Tests that kill the diagnoser at every step of a stop: the kernel lets the target go, and no signal is lost.
 
 use super::images::Images;
-use super::proc;
 use super::sample::{self, History};
 use super::stop::Step;
+use super::{proc, tasks};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -127,7 +127,7 @@ fn threads(pid: i32) -> Vec<(i32, char, String)> {
         let status = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/status")).unwrap();
         status.lines().find_map(|line| line.strip_prefix("TracerPid:")).unwrap().trim().to_owned()
     };
-    proc::threads(pid).unwrap().into_iter().map(|tid| (tid, proc::task(pid, tid).state, field(tid))).collect()
+    proc::threads(pid).unwrap().into_iter().map(|tid| (tid, tasks::task(pid, tid).state, field(tid))).collect()
 }
 
 /// No thread stands, and nobody traces any. When a killed process has been waited for, it has let go already: nothing is
@@ -222,5 +222,5 @@ fn a_signal_in_the_hand_of_a_stopped_thread_is_delivered() {
 fn in_hand(pid: i32, tid: i32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat")).unwrap();
     let code = stat.split_ascii_whitespace().last().and_then(|code| code.parse().ok());
-    proc::task(pid, tid).state == 't' && code == Some(libc::SIGRTMIN())
+    tasks::task(pid, tid).state == 't' && code == Some(libc::SIGRTMIN())
 }

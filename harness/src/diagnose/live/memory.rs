@@ -85,6 +85,20 @@ impl<'a> Memory<'a> {
         self.on_stack(address).or_else(word).or_else(|| self.layout.read_only_word(address))
     }
 
+    /// Whether any of so many words from a multiple of eight on, those that lie on a copied stack, is one of these.
+    pub(super) fn any_on_stack(&self, from: u64, words: usize, is: impl Fn(u64) -> bool) -> bool {
+        // Nearly always they lie on one stack: it is looked for once.
+        let stack = self.stacks.partition_point(|(start, _)| *start <= from).checked_sub(1).map(|at| self.stacks[at]);
+        let inside = stack.and_then(|(start, stack)| {
+            let offset = usize::try_from(from - start).ok()?;
+            stack.get(offset..offset.checked_add(words.checked_mul(8)?)?)
+        });
+        match inside {
+            Some(bytes) => bytes.as_chunks().0.iter().any(|word| is(u64::from_le_bytes(*word))),
+            None => (0..words as u64).filter_map(|n| self.on_stack(from.checked_add(8 * n)?)).any(is),
+        }
+    }
+
     /// The word at `address`, if it lies on a copied stack.
     pub(super) fn on_stack(&self, address: u64) -> Option<u64> {
         let index = self.stacks.partition_point(|(start, _)| *start <= address).checked_sub(1)?;

@@ -34,12 +34,14 @@ mod rules;
 mod runtime;
 mod sample;
 mod serving;
+mod share;
 mod spin;
 mod stacks;
 mod stop;
 mod suspects;
 mod symbolize;
 mod syscalls;
+mod tasks;
 mod tokio;
 mod unwind;
 mod versions;
@@ -53,6 +55,8 @@ use crate::diagnose::SampleError;
 use crate::model::{Explained, Snapshot};
 use images::Images;
 use sample::History;
+use stacks::Known;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// See [`super::Engine`].
@@ -60,6 +64,8 @@ use std::time::Instant;
 pub(super) struct Live {
     images: Images,
     history: History,
+    /// The stacks of the sample that was prepared last, until they have served.
+    known: Mutex<Option<Known>>,
 }
 
 impl Live {
@@ -85,7 +91,8 @@ impl Live {
     }
 
     pub(super) fn prepare(&self, first: &Snapshot) {
-        explain::prepare(&self.images, first);
+        let known = explain::prepare(&self.images, first);
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some(known);
     }
 
     pub(super) fn explain(
@@ -96,7 +103,9 @@ impl Live {
         judged: &[i32],
         apart: &[i32],
     ) -> Explained {
-        let mut explanation = explain::explain(&self.images, first, second, live, judged, apart);
+        let serves = |known: &mut Known| first.is_some_and(|first| known.serves(first, &second.modules));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take_if(serves);
+        let mut explanation = explain::explain(&self.images, first, known.as_ref(), second, live, judged, apart);
         second.words.append(&mut explanation.read);
         explanation.explained
     }

@@ -32,8 +32,8 @@ pub(super) struct Places {
 pub(super) fn places(pid: i32, layout: &Layout, mappings: &[Mapping]) -> Places {
     let mut pointers = Vec::new();
     for module in layout.modules().iter().filter(|module| !module.system) {
-        let symbols = module.image.data_symbols(|name| name.contains("parking_lot_core") && name.contains("HASHTABLE"));
-        pointers.extend(symbols.iter().map(|symbol| symbol.address.wrapping_add(module.bias)));
+        let words = module.image.words_named(|name| name.contains("parking_lot_core") && name.contains("HASHTABLE"));
+        pointers.extend(words.iter().map(|address| address.wrapping_add(module.bias)));
     }
     pointers.sort_unstable();
     pointers.dedup();

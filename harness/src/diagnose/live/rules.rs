@@ -4,6 +4,8 @@
 //! build with line tables only has a bare name (`gather`), and its file tells whose it is.
 
 use super::symbolize::{Logical, Ruled};
+use crate::diagnose::shorten;
+use crate::model::Event;
 
 /// A function, described for both cases; empty parts match nothing (`path`) or anything (`name`).
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +52,8 @@ fn ruled(frame: &Logical) -> &Ruled {
             runtime: find_runtime(frame, &krate),
             lock_code: find_lock_code(frame, &krate),
             serves_request: any(SERVES_REQUEST, frame),
+            events: events(frame),
+            shown: shorten(&frame.function),
             krate,
         }
     })
@@ -104,6 +108,62 @@ const WRITES_PAGE: &[Pattern] = &[
 /// Whether code of this file in a function without a name tells that the function serves a request.
 pub(super) fn writes_page(file: &str) -> bool {
     file.contains("prometheus") && hints(WRITES_PAGE, file)
+}
+
+/// What a wait on a futex that is no lock is, by the frames above it; the first match wins.
+const EVENTS: &[(Pattern, Event)] = &[
+    (
+        Pattern { path: "tokio::runtime::blocking::pool::Inner::run", file: "tokio-", name: "wait_for_task" },
+        Event::PoolWork,
+    ),
+    (
+        Pattern {
+            path: "tokio::runtime::scheduler::multi_thread::park",
+            file: "src/runtime/scheduler/multi_thread/park.rs",
+            name: "",
+        },
+        Event::RuntimeWork,
+    ),
+    (Pattern { path: "tokio::runtime::park", file: "src/runtime/park.rs", name: "" }, Event::Future),
+    (Pattern { path: "std::thread::lifecycle::JoinInner", file: "std/src/thread/", name: "join" }, Event::ThreadEnd),
+    (Pattern { path: "std::thread::JoinHandle", file: "std/src/thread/", name: "scope" }, Event::ThreadEnd),
+    (Pattern { path: "pthread_join", file: "", name: "" }, Event::ThreadEnd),
+    (Pattern { path: "std::sync::mpmc", file: "std/src/sync/mpmc/", name: "recv" }, Event::Message),
+    (Pattern { path: "", file: "std/src/sync/mpmc/", name: "send" }, Event::Room),
+    (Pattern { path: "std::sync::mpsc", file: "std/src/sync/mpsc", name: "" }, Event::Message),
+    (Pattern { path: "crossbeam_channel", file: "crossbeam-channel-", name: "" }, Event::Message),
+    (Pattern { path: "flume::", file: "flume-", name: "" }, Event::Message),
+    (Pattern { path: "std::sync::barrier", file: "std/src/sync/barrier.rs", name: "" }, Event::Barrier),
+    (Pattern { path: "std::sys::sync::once", file: "std/src/sys/sync/once/", name: "" }, Event::Initialisation),
+    (Pattern { path: "parking_lot::once", file: "parking_lot-0.12", name: "call_once" }, Event::Initialisation),
+    (Pattern { path: "futures_executor", file: "futures-executor-", name: "" }, Event::Future),
+    (Pattern { path: "ondvar", file: "/condvar", name: "" }, Event::Condvar),
+    (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, Event::Unpark),
+    (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, Event::Unpark),
+];
+
+/// The rows of [`EVENTS`] that describe the frame, a bit for each.
+fn events(frame: &Logical) -> u32 {
+    let described = EVENTS.iter().enumerate().filter(|(_, (pattern, _))| pattern.matches(frame));
+    described.fold(0, |bits, (row, _)| bits | 1 << row)
+}
+
+/// The event that these frames wait for.
+pub(super) fn event<'a>(frames: impl Iterator<Item = &'a Logical>) -> Option<Event> {
+    const { assert!(EVENTS.len() < 32) };
+    let bits = frames.fold(0, |bits, frame| bits | ruled(frame).events);
+    EVENTS.get(bits.trailing_zeros() as usize).map(|(_, event)| *event)
+}
+
+/// The event that functions without names wait for which contain code of these files.
+pub(super) fn hinted_event<'a>(files: impl Iterator<Item = &'a str>) -> Option<Event> {
+    let files: Vec<&str> = files.collect();
+    EVENTS.iter().find(|(pattern, _)| files.iter().any(|file| hints(&[*pattern], file))).map(|(_, event)| *event)
+}
+
+/// The name of the function as reports show it.
+pub(super) fn shown(frame: &Logical) -> &str {
+    &ruled(frame).shown
 }
 
 /// Crates whose frames a reader folds away.

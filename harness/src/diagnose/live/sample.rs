@@ -1,13 +1,16 @@
 //! Takes one picture of a process: what is slow is read before and after the stop, the rest while all threads stand.
 
 use super::images::Images;
-use super::proc::{self, Mapping, Task};
+use super::parking::{self, Places};
+use super::proc::{self, Mapping};
 use super::remote::{read_process, read_words};
+use super::share::share;
 use super::spin;
 use super::stop::{self, Stopped};
-use super::{files, parking, syscalls};
+use super::tasks::{self, Task};
+use super::{files, syscalls};
 use crate::diagnose::SampleError;
-use crate::model::{Gap, ParkedThread, RawThread, SNAPSHOT_FORMAT, Snapshot};
+use crate::model::{Gap, ParkedThread, RawModule, RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -53,31 +56,28 @@ pub(super) fn sample(
     images: &Images,
     history: &History,
 ) -> Result<Snapshot, SampleError> {
-    let mut gaps = Vec::new();
-    let mappings = proc::mappings(pid)?;
-    let modules = images.modules(pid, &mappings, &mut gaps)?;
-    if !modules.iter().any(|module| module.exe) {
-        return Err(SampleError::WrongArchitecture { pid, reason: "it has no executable mapped".into() });
-    }
-    let layout = images.layout(&modules, &mut gaps);
-    let places = parking::places(pid, &layout, &mappings);
-
-    let mut room = MAX_STACKS;
-    let mut threads = Vec::new();
-    let mut started = HashMap::new();
-    if let Some(at) = at {
+    let (process, tasks) = if let Some(at) = at {
+        let process = Process::read(pid, images)?;
         let begin = at.checked_sub(history.ahead(pid)).unwrap_or(at);
         std::thread::sleep(begin.saturating_duration_since(Instant::now()));
-    }
-    let stopped = Stopped::new(pid, at, |tid, task| match stop::registers(tid) {
-        Ok(registers) => {
-            started.insert(tid, task.started);
-            threads.push(copy(pid, tid, task, &registers, &mappings, &mut room));
-        }
+        let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
+        (process, tasks::read(pid, &tids, || ()).parts)
+    } else {
+        // A process that shows no threads shows nothing else either; why, is said there.
+        let tids = proc::threads(pid).unwrap_or_default();
+        let read = tasks::read(pid, &tids, || Process::read(pid, images));
+        history.remember(pid, read.took);
+        (read.beside?, read.parts)
+    };
+    let Process { mappings, modules, places, mut gaps } = process;
+    let mut standing = Vec::new();
+    let stopped = Stopped::new(pid, at, tasks, |tid, task| match stop::registers(tid) {
+        Ok(registers) => standing.push(Standing { tid, task, registers }),
         Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
     })?;
+    let started: HashMap<i32, u64> = standing.iter().map(|thread| (thread.tid, thread.task.started)).collect();
+    let mut threads = copies(pid, standing, &mappings);
     let begun = stopped.since;
-    history.remember(pid, stopped.ahead);
     let taken_us = monotonic_us();
     let (parked, unknown) = parking::read(pid, &places);
     let mut words = lock_words(pid, &threads, &parked);
@@ -90,6 +90,7 @@ pub(super) fn sample(
     let sockets = files::sockets(pid, &descriptors(&threads));
     stop::reached(stop::Step::Read);
     drop(stopped);
+
     let stopped_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
 
     if unknown > 0 {
@@ -118,25 +119,63 @@ fn monotonic_us() -> u64 {
     })
 }
 
-/// Copies one stopped thread.
-fn copy(
-    pid: i32,
+/// What is read of a process before its threads are stopped, except of these.
+struct Process {
+    mappings: Vec<Mapping>,
+    modules: Vec<RawModule>,
+    places: Places,
+    gaps: Vec<Gap>,
+}
+
+impl Process {
+    fn read(pid: i32, images: &Images) -> Result<Process, SampleError> {
+        let mut gaps = Vec::new();
+        let mappings = proc::mappings(pid)?;
+        let modules = images.modules(pid, &mappings, &mut gaps)?;
+        if !modules.iter().any(|module| module.exe) {
+            return Err(SampleError::WrongArchitecture { pid, reason: "it has no executable mapped".into() });
+        }
+        let layout = images.layout(&modules, &mut gaps);
+        let places = parking::places(pid, &layout, &mappings);
+        Ok(Process { mappings, modules, places, gaps })
+    }
+}
+
+/// A thread that stands.
+struct Standing {
     tid: i32,
-    task: &Task,
-    r: &libc::user_regs_struct,
-    mappings: &[Mapping],
-    room: &mut u64,
-) -> RawThread {
-    // DWARF's order, which is not the processor's.
-    let registers = [
-        r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
-        r.rip,
-    ];
-    let start = r.rsp.saturating_sub(RED_ZONE) & !7;
-    let index = mappings.partition_point(|mapping| mapping.end <= r.rsp);
+    task: Task,
+    registers: libc::user_regs_struct,
+}
+
+/// Copies the stopped threads, side by side where they are many.
+fn copies(pid: i32, standing: Vec<Standing>, mappings: &[Mapping]) -> Vec<RawThread> {
+    let mut room = MAX_STACKS;
+    let extents: Vec<(u64, u64)> = standing
+        .iter()
+        .map(|thread| {
+            let (start, length) = extent(thread.registers.rsp, mappings);
+            let length = length.min(room);
+            room -= length;
+            (start, length)
+        })
+        .collect();
+    let worker = || |number: usize| copy(pid, extents[number]);
+    let stacks = share(standing.len(), worker, || ()).parts;
+    let stacks = extents.iter().map(|(start, _)| *start).zip(stacks);
+    standing.into_iter().zip(stacks).map(|(thread, (start, stack))| raw(thread, start, stack)).collect()
+}
+
+/// The part of its stack that a thread uses: address and length.
+fn extent(sp: u64, mappings: &[Mapping]) -> (u64, u64) {
+    let start = sp.saturating_sub(RED_ZONE) & !7;
+    let index = mappings.partition_point(|mapping| mapping.end <= sp);
     // A stack mapped after the list was read, or no stack at all: one page is better than nothing.
-    let end = mappings.get(index).filter(|m| m.contains(r.rsp)).map_or(r.rsp.saturating_add(4096), |m| m.end);
-    let length = end.saturating_sub(start).min(MAX_STACK).min(*room);
+    let end = mappings.get(index).filter(|m| m.contains(sp)).map_or(sp.saturating_add(4096), |m| m.end);
+    (start, end.saturating_sub(start).min(MAX_STACK))
+}
+
+fn copy(pid: i32, (start, length): (u64, u64)) -> Vec<u8> {
     let mut stack = vec![0; usize::try_from(length).unwrap_or(0)];
     let mut read = read_process(pid, start, &mut stack);
     if read < stack.len() {
@@ -151,17 +190,26 @@ fn copy(
             .sum();
     }
     stack.truncate(read);
-    *room -= read as u64;
+    stack
+}
+
+fn raw(thread: Standing, stack_start: u64, stack: Vec<u8>) -> RawThread {
+    let Standing { tid, task, registers: r } = thread;
+    // DWARF's order, which is not the processor's.
+    let registers = [
+        r.rax, r.rdx, r.rcx, r.rbx, r.rsi, r.rdi, r.rbp, r.rsp, r.r8, r.r9, r.r10, r.r11, r.r12, r.r13, r.r14, r.r15,
+        r.rip,
+    ];
     RawThread {
         tid,
-        name: task.name.clone(),
+        name: task.name,
         state: task.state,
-        wchan: task.wchan.clone(),
+        wchan: task.wchan,
         cpu_us: task.cpu_us,
         switches: task.voluntary_switches,
-        syscall: in_syscall(r).then_some((r.orig_rax as i64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9])),
+        syscall: in_syscall(&r).then_some((r.orig_rax as i64, [r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9])),
         registers: registers.iter().copied().map(Some).collect(),
-        stack_start: start,
+        stack_start,
         stack,
     }
 }
@@ -195,7 +243,8 @@ fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
 impl History {
     fn ahead(&self, pid: i32) -> Duration {
         let known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(&pid).copied().unwrap_or_default()
+        // A little more, so that the stop comes when it was asked for.
+        known.get(&pid).copied().unwrap_or_default() * 5 / 4
     }
 
     fn remember(&self, pid: i32, ahead: Duration) {

@@ -1,7 +1,8 @@
 //! Stops every thread of a process and lets them go again whatever happens: `PTRACE_SEIZE` + `PTRACE_INTERRUPT`, never
 //! `SIGSTOP`, so that neither the target nor its parent notices.
 
-use super::proc::{self, Task};
+use super::proc;
+use super::tasks::{self, Task};
 use crate::diagnose::SampleError;
 use std::collections::BTreeMap;
 use std::io;
@@ -28,8 +29,6 @@ pub(super) struct Stopped {
     pub(super) missed: Vec<(i32, String)>,
     /// When the first thread was told to stop.
     pub(super) since: Instant,
-    /// How long it took to read before that what is read of the threads while they run.
-    pub(super) ahead: Duration,
     _not_send: std::marker::PhantomData<*const ()>,
 }
 
@@ -56,39 +55,40 @@ fn standing_signal(tid: i32) -> io::Result<i32> {
 impl Stopped {
     /// Stops every thread of `pid`. Threads started meanwhile are stopped too: the list is read until it holds nothing new.
     ///
-    /// `stands` is called for each thread as soon as it stands, while others may still be on their way: what is read there
-    /// costs the target little, and may only be the thread's own. None is stopped before `at`.
+    /// `tasks` are those that are known, with what the kernel said of them. `stands` is called for each thread as soon as it
+    /// stands, while others may still be on their way: what is read there costs the target little, and may only be the
+    /// thread's own. None is stopped before `at`.
     pub(super) fn new(
         pid: i32,
         at: Option<Instant>,
-        mut stands: impl FnMut(i32, &Task),
+        mut tasks: Vec<(i32, Task)>,
+        mut stands: impl FnMut(i32, Task),
     ) -> Result<Stopped, SampleError> {
-        let since = Instant::now();
         let mut stopped = Stopped {
             threads: BTreeMap::new(),
             missed: Vec::new(),
-            since,
-            ahead: Duration::ZERO,
+            since: Instant::now(),
             _not_send: std::marker::PhantomData,
         };
         let mut seized_any = false;
         for round in 0.. {
-            let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
-            let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
-            if new.is_empty() {
-                break;
-            }
-            // A thread that does not stand can go on starting others for ever, and the rest must not wait for that.
-            if round >= MAX_ROUNDS || stopped.since.elapsed() > ROUNDS_BUDGET {
-                let reason = "it started while the others were being stopped, again and again";
-                stopped.missed.extend(new.into_iter().map(|tid| (tid, reason.to_owned())));
-                break;
-            }
             // First read, then stop: `state` and `wchan` of a stopped thread tell of the stop. Reading all before
             // stopping any keeps the slow part out of the stop.
-            let tasks = proc::tasks(pid, &new);
+            if tasks.is_empty() {
+                let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
+                let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
+                if new.is_empty() {
+                    break;
+                }
+                // A thread that does not stand can go on starting others for ever, and the rest must not wait for that.
+                if round >= MAX_ROUNDS || stopped.since.elapsed() > ROUNDS_BUDGET {
+                    let reason = "it started while the others were being stopped, again and again";
+                    stopped.missed.extend(new.into_iter().map(|tid| (tid, reason.to_owned())));
+                    break;
+                }
+                tasks = tasks::read(pid, &new, || ()).parts;
+            }
             if stopped.threads.is_empty() {
-                stopped.ahead = since.elapsed();
                 if let Some(at) = at {
                     std::thread::sleep(at.saturating_duration_since(Instant::now()));
                 }
@@ -96,7 +96,7 @@ impl Stopped {
             }
             let begun = Instant::now();
             let mut pending = Vec::new();
-            for (tid, task) in tasks {
+            for (tid, task) in tasks.drain(..) {
                 let seized = request(libc::PTRACE_SEIZE, tid, 0, 0).and_then(|()| {
                     reached(Step::Seized);
                     request(libc::PTRACE_INTERRUPT, tid, 0, 0)
@@ -114,8 +114,8 @@ impl Stopped {
                 match await_standing(pid, tid, begun) {
                     Ok(signal) => {
                         reached(Step::Stands);
-                        stands(tid, &task);
                         stopped.threads.insert(tid, signal);
+                        stands(tid, task);
                     }
                     Err(reason) => stopped.missed.push((tid, reason)),
                 }
@@ -187,7 +187,7 @@ fn await_standing(pid: i32, tid: i32, begun: Instant) -> Result<i32, String> {
         }
         let waited = begun.elapsed();
         if waited > STOP_BUDGET {
-            let state = proc::task(pid, tid).state;
+            let state = tasks::task(pid, tid).state;
             if waited > PROCESSOR_BUDGET || matches!(state, 'D' | 'Z' | 'X') {
                 // It may have stopped between the two looks.
                 let last = standing_signal(tid);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     fn state(pid: i32) -> char {
-        proc::task(pid, pid).state
+        tasks::task(pid, pid).state
     }
 
     fn await_resumed(pid: i32) {
@@ -258,7 +258,8 @@ mod tests {
     #[test]
     #[ignore = "the killed process of the next test"]
     fn holds_its_target() {
-        let _stopped = Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap(), None, |_, _| {}).unwrap();
+        let _stopped =
+            Stopped::new(std::env::var(TARGET).unwrap().parse().unwrap(), None, Vec::new(), |_, _| {}).unwrap();
         println!("\nholding");
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     }
@@ -285,7 +286,7 @@ mod tests {
     fn a_target_runs_on_when_the_sampling_thread_panics() {
         let (_sleeper, pid) = Sleeper::start();
         let seen = std::thread::spawn(move || {
-            let _stopped = Stopped::new(pid, None, |_, _| {}).unwrap();
+            let _stopped = Stopped::new(pid, None, Vec::new(), |_, _| {}).unwrap();
             // The hook would print what is meant to happen here.
             std::panic::resume_unwind(Box::new(state(pid)));
         });
@@ -297,7 +298,7 @@ mod tests {
     fn no_thread_is_stopped_before_the_moment_that_was_asked_for() {
         let (_sleeper, pid) = Sleeper::start();
         let at = Instant::now() + Duration::from_millis(60);
-        let stopped = Stopped::new(pid, Some(at), |_, _| {}).unwrap();
+        let stopped = Stopped::new(pid, Some(at), Vec::new(), |_, _| {}).unwrap();
         assert!(stopped.since >= at);
         assert_eq!(state(pid), 't');
         drop(stopped);
@@ -307,9 +308,9 @@ mod tests {
     #[test]
     fn one_tracer_at_a_time() {
         let (_sleeper, pid) = Sleeper::start();
-        let stopped = Stopped::new(pid, None, |_, _| {}).unwrap();
+        let stopped = Stopped::new(pid, None, Vec::new(), |_, _| {}).unwrap();
         let own = i32::try_from(std::process::id()).unwrap();
-        let second = std::thread::spawn(move || Stopped::new(pid, None, |_, _| {}).err());
+        let second = std::thread::spawn(move || Stopped::new(pid, None, Vec::new(), |_, _| {}).err());
         assert_eq!(second.join().unwrap(), Some(SampleError::Traced { pid, tracer: own }));
         drop(stopped);
         await_resumed(pid);

@@ -31,6 +31,10 @@ pub(super) struct Ruled {
     pub(super) runtime: bool,
     pub(super) lock_code: bool,
     pub(super) serves_request: bool,
+    /// A bit for each row of the table of events.
+    pub(super) events: u32,
+    /// Its name as reports show it.
+    pub(super) shown: String,
 }
 
 /// It follows from the function and its file, whether it has been asked for or not.

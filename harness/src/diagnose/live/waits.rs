@@ -2,7 +2,7 @@
 
 use super::layout::Layout;
 use super::memory::Memory;
-use super::rules::{self, Pattern};
+use super::rules;
 use super::stacks::{self, Stack};
 use super::syscalls;
 use super::walk::{Lock, Release, Walker};
@@ -43,38 +43,6 @@ pub(super) struct Wait {
     /// Which event it is, where it is one.
     pub(super) event: Option<Event>,
 }
-
-/// What a wait on a futex that is no lock is, by the frames above it; the first match wins.
-const EVENTS: &[(Pattern, Event)] = &[
-    (
-        Pattern { path: "tokio::runtime::blocking::pool::Inner::run", file: "tokio-", name: "wait_for_task" },
-        Event::PoolWork,
-    ),
-    (
-        Pattern {
-            path: "tokio::runtime::scheduler::multi_thread::park",
-            file: "src/runtime/scheduler/multi_thread/park.rs",
-            name: "",
-        },
-        Event::RuntimeWork,
-    ),
-    (Pattern { path: "tokio::runtime::park", file: "src/runtime/park.rs", name: "" }, Event::Future),
-    (Pattern { path: "std::thread::lifecycle::JoinInner", file: "std/src/thread/", name: "join" }, Event::ThreadEnd),
-    (Pattern { path: "std::thread::JoinHandle", file: "std/src/thread/", name: "scope" }, Event::ThreadEnd),
-    (Pattern { path: "pthread_join", file: "", name: "" }, Event::ThreadEnd),
-    (Pattern { path: "std::sync::mpmc", file: "std/src/sync/mpmc/", name: "recv" }, Event::Message),
-    (Pattern { path: "", file: "std/src/sync/mpmc/", name: "send" }, Event::Room),
-    (Pattern { path: "std::sync::mpsc", file: "std/src/sync/mpsc", name: "" }, Event::Message),
-    (Pattern { path: "crossbeam_channel", file: "crossbeam-channel-", name: "" }, Event::Message),
-    (Pattern { path: "flume::", file: "flume-", name: "" }, Event::Message),
-    (Pattern { path: "std::sync::barrier", file: "std/src/sync/barrier.rs", name: "" }, Event::Barrier),
-    (Pattern { path: "std::sys::sync::once", file: "std/src/sys/sync/once/", name: "" }, Event::Initialisation),
-    (Pattern { path: "parking_lot::once", file: "parking_lot-0.12", name: "call_once" }, Event::Initialisation),
-    (Pattern { path: "futures_executor", file: "futures-executor-", name: "" }, Event::Future),
-    (Pattern { path: "ondvar", file: "/condvar", name: "" }, Event::Condvar),
-    (Pattern { path: "std::thread::park", file: "std/src/thread/", name: "park" }, Event::Unpark),
-    (Pattern { path: "Parker::park", file: "/thread_parking/", name: "" }, Event::Unpark),
-];
 
 /// Frames into which the guard of an acquisition is followed.
 pub(super) const CLIMBED: usize = 6;
@@ -144,23 +112,22 @@ impl Finder<'_> {
 
     /// A thread in a futex wait that parking_lot knows nothing of.
     fn futex(&self, thread: usize, stack: &Stack<'_>, address: u64) -> Wait {
-        let at = |mutex: &str, function: &str| {
-            stack.frames.iter().take(8).any(|frame| {
-                frame.names.iter().any(|f| {
-                    f.function.contains(function)
-                        && (f.function.contains(mutex)
-                            || f.file.as_ref().is_some_and(|file| file.contains(&format!("std/src/sys/sync/{mutex}"))))
-                })
+        let at = |lock: &str, file: &str, function: &str| {
+            stack.frames.iter().take(8).flat_map(|frame| frame.names.iter()).any(|f| {
+                f.function.contains(function)
+                    && (f.function.contains(lock) || f.file.as_ref().is_some_and(|of| of.contains(file)))
             })
         };
-        if at("mutex", "lock_contended") {
+        const MUTEX: &str = "std/src/sys/sync/mutex";
+        const RWLOCK: &str = "std/src/sys/sync/rwlock";
+        if at("mutex", MUTEX, "lock_contended") {
             let lock = Lock { address, kind: ResourceKind::StdMutex };
             return self.lock(thread, stack, lock, Mode::Exclusive, false);
         }
-        if at("rwlock", "read_contended") {
+        if at("rwlock", RWLOCK, "read_contended") {
             return self.lock(thread, stack, Lock { address, kind: ResourceKind::StdRwLock }, Mode::Read, false);
         }
-        if at("rwlock", "write_contended") {
+        if at("rwlock", RWLOCK, "write_contended") {
             let lock = Lock { address: address.wrapping_sub(4), kind: ResourceKind::StdRwLock };
             let queued = self.writers_wait(lock);
             return self.lock(thread, stack, lock, Mode::Write, queued);
@@ -273,14 +240,10 @@ impl Finder<'_> {
     fn event(&self, thread: usize, stack: &Stack<'_>, address: u64) -> Wait {
         // What lies behind the application's own frame says where the thread came from, not what it waits for.
         let end = stack.application().map_or(stack.frames.len(), |(index, _)| index + 1);
-        let frames = || stack.frames[..end].iter().flat_map(|frame| frame.names.iter());
-        let rule = EVENTS.iter().find(|(pattern, _)| frames().any(|f| rules::any(&[*pattern], f)));
+        let rule = rules::event(stack.frames[..end].iter().flat_map(|frame| frame.names.iter()));
         // Without names, what the functions contain code of says it, if it says anything.
-        let rule = rule.or_else(|| {
-            let hint = stack.innermost_hint()?;
-            EVENTS.iter().find(|(pattern, _)| hint.hinted().any(|file| rules::hints(&[*pattern], file)))
-        });
-        let (kind, event) = rule.map_or((ResourceKind::Unknown, Event::Futex), |(_, e)| (ResourceKind::Channel, *e));
+        let rule = rule.or_else(|| rules::hinted_event(stack.innermost_hint()?.hinted()));
+        let (kind, event) = rule.map_or((ResourceKind::Unknown, Event::Futex), |event| (ResourceKind::Channel, event));
         let of = self.layout.variable(address).map_or_else(String::new, |name| format!(" of {name}"));
         let what = format!("{}{of}", event.word());
         let rule = if rule.is_some() { "frames-of-event" } else { "futex-without-known-frames" };
