@@ -5,6 +5,7 @@
 
 mod render_fixture;
 
+use gatherlock::model::{Mode, Relation};
 use gatherlock::render::terminal::TerminalOptions;
 use gatherlock::render::{github, html, json, junit, markdown, svg, terminal};
 use render_fixture as fixture;
@@ -61,6 +62,18 @@ fn diagnosis_views_are_as_committed() {
         golden(&format!("diagnosis.{name}.txt"), &terminal::diagnosis(&found, &TerminalOptions::default()));
         golden(&format!("diagnosis.{name}.svg"), &svg::wait_graph(&found));
     }
+}
+
+#[test]
+fn a_step_that_nobody_saw_is_called_supposed() {
+    let mut found = fixture::diagnoses::actor();
+    let text = |found: &_| terminal::diagnosis(found, &TerminalOptions::default());
+    assert!(!text(&found).contains("supposed"));
+    found.edges.retain(|edge| !(edge.relation == Relation::Holds && edge.mode == Mode::Event));
+    let text = text(&found);
+    assert!(text.contains("supposed: nothing seen says that it would"), "{text}");
+    assert!(text.contains("expected from    \"actor\"") && !text.contains("held by"), "{text}");
+    assert!(text.contains("answers std::sync::mpsc channel"), "{text}");
 }
 
 #[test]

@@ -123,13 +123,29 @@ pub(super) fn waiting(mode: Mode) -> &'static str {
     }
 }
 
-/// `held READ by`, `held by`, `reserved for WRITE by`, `expected from`.
-pub(super) fn holding(edge: Option<&Edge>) -> String {
-    match edge {
-        Some(Edge { relation: Relation::Queued, mode, .. }) => format!("reserved for {} by", mode.word()),
-        Some(Edge { mode: Mode::Event, .. }) => "expected from".to_string(),
-        Some(Edge { mode: Mode::Exclusive, .. }) | None => "held by".to_string(),
-        Some(edge) => format!("held {} by", edge.mode.word()),
+impl Step<'_> {
+    /// `held READ by`, `held by`, `reserved for WRITE by`, `expected from`.
+    pub(super) fn holding(&self) -> String {
+        match (self.hold, self.hold_mode()) {
+            (Some(Edge { relation: Relation::Queued, mode, .. }), _) => format!("reserved for {} by", mode.word()),
+            (_, Some(Mode::Event)) => "expected from".to_string(),
+            (_, Some(Mode::Exclusive) | None) => "held by".to_string(),
+            (_, Some(mode)) => format!("held {} by", mode.word()),
+        }
+    }
+
+    /// How it is known that the other thread holds it.
+    pub(super) fn hold_known(&self) -> String {
+        match (self.hold, self.hold_mode()) {
+            (None, Some(Mode::Event)) => "supposed: nothing seen says that it would".to_string(),
+            (hold, _) => known(hold, self.resource),
+        }
+    }
+
+    /// The mode in which it is held. Nobody holds an event, seen or not.
+    fn hold_mode(&self) -> Option<Mode> {
+        let event = (self.step.waits_for.mode == Mode::Event).then_some(Mode::Event);
+        self.hold.map(|edge| edge.mode).or(event)
     }
 }
 
@@ -159,7 +175,7 @@ pub(super) fn orders<'a>(steps: &[Step<'a>]) -> Vec<Order<'a>> {
             let held = steps.iter().find(|other| other.step.held_by.tid == step.step.thread.tid)?;
             Some(Order {
                 thread: &step.step.thread,
-                has: say(held.hold.map(|edge| edge.mode), held, "answers"),
+                has: say(held.hold_mode(), held, "answers"),
                 wants: say(Some(step.step.waits_for.mode), step, "awaits"),
             })
         })

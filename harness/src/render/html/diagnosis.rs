@@ -1,6 +1,6 @@
 //! A diagnosis on the page: the graph, who waits for whom, the lock order, what is behind it, stacks, gaps, advice.
 
-use crate::model::{CycleStep, Diagnosis, Edge, Resource};
+use crate::model::{CycleStep, Diagnosis, Edge};
 use crate::render::waits::{self, Piece};
 use crate::render::{digest, svg, text};
 use maud::{Markup, html};
@@ -61,11 +61,11 @@ fn steps(diagnosis: &Diagnosis, cycle: &[CycleStep]) -> Markup {
                     b { (waits::who(&step.step.thread)) }
                     div {
                         em class="wait" { (waits::waiting(waits_for.mode)) } " " (waits::what_in_full(step.resource, &waits_for.resource))
-                        (site(step.wait, step.resource))
+                        (site(step.wait, waits::known(step.wait, step.resource)))
                     }
                     div {
-                        em class="hold" { (waits::holding(step.hold)) } " " @if itself { "itself" } @else { (waits::who(&step.step.held_by)) }
-                        (site(step.hold, step.resource))
+                        em class="hold" { (step.holding()) } " " @if itself { "itself" } @else { (waits::who(&step.step.held_by)) }
+                        (site(step.hold, step.hold_known()))
                     }
                 }
             }
@@ -73,11 +73,11 @@ fn steps(diagnosis: &Diagnosis, cycle: &[CycleStep]) -> Markup {
     }
 }
 
-fn site(edge: Option<&Edge>, resource: Option<&Resource>) -> Markup {
+fn site(edge: Option<&Edge>, known: String) -> Markup {
     html! {
         span class="site" {
             @if let Some(site) = edge.and_then(|edge| edge.site.as_deref()) { "in " code { (text::line(site, 240)) } " " }
-            span class="tag" { (waits::known(edge, resource)) }
+            span class="tag" { (known) }
             @if let Some(note) = edge.and_then(|edge| edge.note.as_deref()) { " because " (text::sentence(note)) }
         }
     }

@@ -146,12 +146,12 @@ fn cycle(pen: &mut Pen, diagnosis: &Diagnosis, cycle: &[CycleStep]) {
         pen.put(Style::Yellow, &wait);
         pen.flow(Style::Cyan, &waits::what_in_full(step.resource, &waits_for.resource), text::width(&wait), 3);
         site(pen, step.wait.and_then(|edge| edge.site.as_deref()), &waits::known(step.wait, step.resource));
-        let hold = format!("  {:<16} ", waits::holding(step.hold));
+        let hold = format!("  {:<16} ", step.holding());
         pen.put(Style::Red, &hold);
         let itself = step.step.thread.tid == step.step.held_by.tid;
         let holder = if itself { "itself".to_string() } else { waits::who(&step.step.held_by) };
         pen.flow(Style::Bold, &holder, text::width(&hold), 3);
-        site(pen, step.hold.and_then(|edge| edge.site.as_deref()), &waits::known(step.hold, step.resource));
+        site(pen, step.hold.and_then(|edge| edge.site.as_deref()), &step.hold_known());
         for note in step.wait.iter().chain(&step.hold).filter_map(|edge| edge.note.as_deref()) {
             pen.cell(Style::Plain, "", 19);
             pen.flow(Style::Dim, &format!("because {}", text::sentence(note)), 19, 3);
