@@ -7,6 +7,7 @@
 mod fixes;
 mod pressed;
 mod subject;
+mod waits;
 
 use fixes::fixes;
 use nix::time::{ClockId, clock_gettime};
@@ -40,6 +41,11 @@ fn paired(of: &[Duration], to: &[Duration]) -> f64 {
 
 fn millis(of: Duration) -> String {
     format!("{:.2} ms", of.as_secs_f64() * 1e3)
+}
+
+/// As many threads as can write without pause while one processor is left to the scrape.
+fn writers() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).saturating_sub(1).max(1)
 }
 
 /// A table row: the first subject's own figures, then everybody's as ratios to them.

@@ -1,8 +1,8 @@
-//! A scraper beside a thread that updates without pause and one that registers: what each of them waits for the others.
+//! A scraper beside threads that update and register: what each of them waits for the others.
 
 use super::subject::{Subject, naive, subjects};
-use super::{head, row};
-use hdrhistogram::Histogram;
+use super::waits::{Spent, Waits, observed, so_far};
+use super::{head, row, writers};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -21,15 +21,27 @@ impl Pace {
     }
 }
 
-/// What goes on beside a thread that updates without pause, and for how long in each round.
+/// Who updates and registers.
+#[derive(Clone, Copy, PartialEq)]
+enum Writing {
+    /// One thread updates without pause, another registers at this pace.
+    Apart(Pace),
+    /// Each of so many threads does both without pause: a registration after every [`BATCH`] updates.
+    Together(usize),
+}
+
+/// What goes on beside the scraper, and for how long in each round.
 struct Load {
     title: String,
     scrapes: Pace,
-    registrations: Pace,
+    writing: Writing,
     round: Duration,
     /// The subjects take turns, so that what else happens on the machine hits all of them alike.
     rounds: u32,
 }
+
+/// How many updates are made between two looks at the time, and between two registrations of a thread that does both.
+const BATCH: usize = 64;
 
 /// What the threads of a subject saw, all rounds together.
 #[derive(Default)]
@@ -40,85 +52,8 @@ struct Seen {
     locks: Waits,
     updates: u64,
     updater: Spent,
+    /// The same as the updater's where the same threads do both.
     registrar: Spent,
-}
-
-/// Waits in nanoseconds, to three digits: there may be tens of millions.
-struct Waits(Histogram<u64>);
-
-impl Default for Waits {
-    fn default() -> Waits {
-        Waits(Histogram::new(3).expect("three digits are possible"))
-    }
-}
-
-impl Waits {
-    fn add(&mut self, wait: Duration) {
-        self.0 += u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-    }
-
-    fn quantile(&self, part: f64) -> f64 {
-        self.0.value_at_quantile(part) as f64
-    }
-
-    /// The wait that a call at a random moment would exceed with probability 1 − `part`. A loop that calls without pause makes
-    /// one call of a long wait and millions of short ones, so that of its calls hardly any is long, however much of the time
-    /// it waits; counted by moments, a wait weighs what it takes.
-    fn at_any_moment(&self, part: f64) -> f64 {
-        let waits: Vec<(f64, f64)> =
-            self.0.iter_recorded().map(|at| (at.value_iterated_to() as f64, at.count_at_value() as f64)).collect();
-        let total: f64 = waits.iter().map(|(wait, count)| wait * count).sum();
-        // Who comes into a wait of w at a random moment waits longer than x with probability (w − x) / w. From the longest
-        // down, until x lies between two waits.
-        let (mut longer, mut count) = (0.0, 0.0);
-        for (at, (wait, times)) in waits.iter().enumerate().rev() {
-            longer += wait * times;
-            count += times;
-            let x = (longer - (1.0 - part) * total) / count;
-            if x >= at.checked_sub(1).map_or(0.0, |at| waits[at].0) {
-                return x;
-            }
-        }
-        0.0
-    }
-}
-
-/// How a thread spent its time. What remains of `wall` it was blocked or slept.
-#[derive(Default)]
-struct Spent {
-    wall: Duration,
-    on_processor: Duration,
-    /// It could have run, but others did.
-    in_line: Duration,
-}
-
-impl Spent {
-    fn part(&self, of: Duration) -> f64 {
-        of.as_secs_f64() / self.wall.as_secs_f64()
-    }
-
-    fn blocked(&self) -> Duration {
-        self.wall.saturating_sub(self.on_processor + self.in_line)
-    }
-}
-
-/// Processor time and time in line of the calling thread so far.
-fn so_far() -> (Duration, Duration) {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux has it");
-    let mut numbers = text.split_whitespace().map(|word| Duration::from_nanos(word.parse().expect("a number")));
-    let mut next = || numbers.next().expect("three numbers");
-    (next(), next())
-}
-
-/// Does it, and adds how the time was spent.
-fn observed<T>(spent: &mut Spent, act: impl FnOnce() -> T) -> T {
-    let (began, (ran, stood)) = (Instant::now(), so_far());
-    let result = act();
-    let (has_run, has_stood) = so_far();
-    spent.wall += began.elapsed();
-    spent.on_processor += has_run - ran;
-    spent.in_line += has_stood - stood;
-    result
 }
 
 /// Sleeps until then; whether there was time to.
@@ -169,7 +104,83 @@ fn paced(act: impl Fn(), pace: Pace, waits: &mut Waits, locks: &mut Waits, going
 #[repr(align(128))]
 struct Apart<T>(T);
 
+/// A batch of updates, from the series behind this one on.
+fn batch(subject: &Subject, number: &mut usize) {
+    for _ in 0..BATCH {
+        *number = (*number + 7919) % SERIES;
+        (subject.update)(*number);
+    }
+}
+
+/// What one of the threads that do both saw.
+#[derive(Default)]
+struct Wrote {
+    registers: Waits,
+    locks: Waits,
+    updates: u64,
+    spent: Spent,
+}
+
+/// Updates and registers by turns until `going` says no.
+fn write(subject: &Subject, writer: usize, going: impl Fn() -> bool) -> Wrote {
+    // Built on this thread's own stack, away from what the others write.
+    let mut wrote = Apart(Wrote::default());
+    let Wrote { registers, locks, updates, spent } = &mut wrote.0;
+    observed(spent, || {
+        let (mut number, mut last, mut line) = (writer * SERIES / 7, Instant::now(), so_far().1);
+        while going() {
+            batch(subject, &mut number);
+            *updates += BATCH as u64;
+            let Some(register) = &subject.register else { continue };
+            // Time in line since the last registration belongs to the updates.
+            if last.elapsed() > LONG {
+                line = so_far().1;
+            }
+            let from = Instant::now();
+            register(writer);
+            last = Instant::now();
+            let mut wait = last - from;
+            registers.add(wait);
+            if wait > LONG {
+                let now = so_far().1;
+                wait = wait.saturating_sub(now - line);
+                line = now;
+            }
+            locks.add(wait);
+        }
+    });
+    wrote.0
+}
+
 fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
+    match load.writing {
+        Writing::Apart(registrations) => press_apart(subject, load, registrations, seen),
+        Writing::Together(writers) => press_together(subject, load, writers, seen),
+    }
+}
+
+fn press_together(subject: &Subject, load: &Load, writers: usize, seen: &mut Seen) {
+    let stop = Apart(AtomicBool::new(false));
+    let began = Instant::now();
+    let going = || !stop.0.load(Ordering::Relaxed);
+    std::thread::scope(|scope| {
+        let writing: Vec<_> = (0..writers).map(|writer| scope.spawn(move || write(subject, writer, going))).collect();
+        let scrape = || {
+            (subject.scrape)();
+        };
+        paced(scrape, load.scrapes, &mut seen.scrapes, &mut Waits::default(), || began.elapsed() < load.round);
+        stop.0.store(true, Ordering::Relaxed);
+        for wrote in writing.into_iter().map(|writing| writing.join().expect("no panic")) {
+            seen.registers.merge(&wrote.registers);
+            seen.locks.merge(&wrote.locks);
+            seen.updates += wrote.updates;
+            seen.updater.merge(&wrote.spent);
+            seen.registrar.merge(&wrote.spent);
+        }
+    });
+}
+
+fn press_apart(subject: &Subject, load: &Load, registrations: Pace, seen: &mut Seen) {
     let stop = Apart(AtomicBool::new(false));
     let began = Instant::now();
     let going = || !stop.0.load(Ordering::Relaxed);
@@ -178,11 +189,8 @@ fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
         let updating = || {
             let (mut number, mut count) = (0, 0);
             while going() {
-                for _ in 0..64 {
-                    number = (number + 7919) % SERIES;
-                    (subject.update)(number);
-                }
-                count += 64;
+                batch(subject, &mut number);
+                count += BATCH as u64;
             }
             count
         };
@@ -192,7 +200,7 @@ fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
             scope.spawn(move || {
                 let mut own = Apart((std::mem::take(registers), std::mem::take(locks)));
                 let (waits, without_line) = (&mut own.0.0, &mut own.0.1);
-                observed(registrar, || paced(register, load.registrations, waits, without_line, going));
+                observed(registrar, || paced(|| register(0), registrations, waits, without_line, going));
                 (*registers, *locks) = own.0;
             })
         });
@@ -224,6 +232,7 @@ fn under(load: &Load) {
 }
 
 fn show(load: &Load, seen: &[Seen]) {
+    let pauses = matches!(load.writing, Writing::Apart(Pace::Every(_)));
     /// The first one's own figure, the others as ratios to it; `None` where nothing of the kind was done.
     fn ratios(name: &str, seen: &[Seen], shown: impl Fn(f64) -> String, of: impl Fn(&Seen) -> Option<f64>) {
         let first = of(&seen[0]).expect("the naive handler has it");
@@ -231,16 +240,22 @@ fn show(load: &Load, seen: &[Seen]) {
         row(format!("{name} | {}", shown(first)), seen[1..].iter().map(ratio));
     }
     let wait = |name: &str, waits: fn(&Seen) -> &Waits, of: &dyn Fn(&Waits) -> f64| {
-        ratios(name, seen, micros, |seen| (!waits(seen).0.is_empty()).then(|| of(waits(seen))));
+        ratios(name, seen, micros, |seen| (!waits(seen).is_empty()).then(|| of(waits(seen))));
     };
     wait("scrape, median", |seen| &seen.scrapes, &|waits| waits.quantile(0.5));
     wait("scrape, p99", |seen| &seen.scrapes, &|waits| waits.quantile(0.99));
     wait("register, p99", |seen| &seen.registers, &|waits| waits.quantile(0.99));
     wait("register, p99.9", |seen| &seen.registers, &|waits| waits.quantile(0.999));
     wait("register, p99.9, not in line", |seen| &seen.locks, &|waits| waits.quantile(0.999));
-    if load.registrations == Pace::Full {
-        wait("register, p99.9 of moments", |seen| &seen.registers, &|waits| waits.at_any_moment(0.999));
-        wait("register, p99.9 of moments, not in line", |seen| &seen.locks, &|waits| waits.at_any_moment(0.999));
+    if !pauses {
+        let moment = |name: &str, waits: fn(&Seen) -> &Waits| {
+            ratios(name, seen, micros, |seen| {
+                let any = !waits(seen).is_empty();
+                any.then(|| waits(seen).at_any_moment(0.999, seen.registrar.wall))
+            });
+        };
+        moment("register, p99.9 of moments", |seen| &seen.registers);
+        moment("register, p99.9 of moments, not in line", |seen| &seen.locks);
     }
     wait("register, longest", |seen| &seen.registers, &|waits| waits.quantile(1.0));
     let rate = |seen: &Seen| Some(seen.updates as f64 / seen.updater.wall.as_secs_f64());
@@ -248,7 +263,7 @@ fn show(load: &Load, seen: &[Seen]) {
     let own = |seen: &Seen| Some(seen.updates as f64 / seen.updater.on_processor.as_secs_f64());
     ratios("updates a second on a processor", seen, |of| format!("{:.2} M", of / 1e6), own);
     let count = |of: f64| format!("{of}");
-    let made = |waits: &Waits| (!waits.0.is_empty()).then_some(waits.0.len() as f64);
+    let made = |waits: &Waits| (!waits.is_empty()).then_some(waits.len() as f64);
     ratios("registrations made", seen, count, |seen| made(&seen.registers));
     ratios("scrapes made", seen, count, |seen| made(&seen.scrapes));
     let parts = |name: &str, of: &dyn Fn(&Seen) -> f64| {
@@ -258,10 +273,11 @@ fn show(load: &Load, seen: &[Seen]) {
         };
         row(format!("{name} | {}", shown(&seen[0])), seen[1..].iter().map(shown));
     };
-    parts("the updater ran", &|seen| seen.updater.part(seen.updater.on_processor));
-    parts("the updater stood in line", &|seen| seen.updater.part(seen.updater.in_line));
-    parts("the updater was blocked", &|seen| seen.updater.part(seen.updater.blocked()));
-    if load.registrations == Pace::Full {
+    let who = if matches!(load.writing, Writing::Together(_)) { "the writer" } else { "the updater" };
+    parts(&format!("{who} ran"), &|seen| seen.updater.part(seen.updater.on_processor));
+    parts(&format!("{who} stood in line"), &|seen| seen.updater.part(seen.updater.in_line));
+    parts(&format!("{who} was blocked"), &|seen| seen.updater.part(seen.updater.blocked()));
+    if load.writing == Writing::Apart(Pace::Full) {
         parts("the registrar ran", &|seen| seen.registrar.part(seen.registrar.on_processor));
         parts("the registrar stood in line", &|seen| seen.registrar.part(seen.registrar.in_line));
         parts("the registrar was blocked", &|seen| seen.registrar.part(seen.registrar.blocked()));
@@ -276,11 +292,11 @@ fn naive_keeps_up() -> u32 {
     let round = Duration::from_secs(3);
     let mut kept = STEP;
     for times in (STEP..200).step_by(STEP as usize) {
-        let load =
-            Load { title: String::new(), scrapes: Pace::a_second(times), registrations: Pace::Full, round, rounds: 1 };
+        let (scrapes, writing) = (Pace::a_second(times), Writing::Apart(Pace::Full));
+        let load = Load { title: String::new(), scrapes, writing, round, rounds: 1 };
         let mut seen = Seen::default();
         press(&naive, &load, &mut seen);
-        let part = seen.scrapes.0.len() as f64 / (f64::from(times) * round.as_secs_f64());
+        let part = seen.scrapes.len() as f64 / (f64::from(times) * round.as_secs_f64());
         println!(
             "- {times} scrapes a second due: {:.0} % made, updates {:.2} M",
             part * 100.0,
@@ -294,28 +310,35 @@ fn naive_keeps_up() -> u32 {
     kept
 }
 
-/// Every load, or those asked for by name. In the first two, updates and registrations run without pause and every handler
-/// gets the same scrapes, as scrapers send them: by the clock, whether or not the last one was quick. In the third a scraper
-/// that is answered sooner asks sooner, and takes the more of the processors the better its handler is.
+/// Every load, or those asked for by name. In all but `closed` every handler gets the same scrapes, as scrapers send them: by
+/// the clock, whether or not the last one was quick. In `closed` a scraper that is answered sooner asks sooner, and takes the
+/// more of the processors the better its handler is.
 pub(super) fn all(wants: impl Fn(&str) -> bool) {
     let (long, short) = (Duration::from_millis(1500), Duration::from_millis(400));
-    let often = Pace::a_second(5_000);
-    let run = |title: &str, scrapes, registrations, round, rounds| {
-        under(&Load { title: format!("10 000 series; {title}"), scrapes, registrations, round, rounds });
+    let (ten, full) = (Pace::a_second(10), Writing::Apart(Pace::Full));
+    let often = Writing::Apart(Pace::a_second(5_000));
+    let run = |title: &str, scrapes, writing, round, rounds| {
+        under(&Load { title: format!("10 000 series; {title}"), scrapes, writing, round, rounds });
     };
+    if wants("together") {
+        let writers = writers();
+        let title = format!(
+            "{writers} writers update at full speed and register after every {BATCH} updates, 10 scrapes a second"
+        );
+        run(&title, ten, Writing::Together(writers), long, 20);
+    }
     if wants("clocked") {
-        let title = "updates and registrations at full speed, 10 scrapes a second";
-        run(title, Pace::a_second(10), Pace::Full, long, 20);
+        run("updates and registrations at full speed, 10 scrapes a second", ten, full, long, 20);
     }
     if wants("most") {
         println!("\n## How many scrapes a second the naive handler keeps up with\n");
         let most = naive_keeps_up();
         let title =
             format!("updates and registrations at full speed, {most} scrapes a second, which naive keeps up with");
-        run(&title, Pace::a_second(most), Pace::Full, long, 8);
+        run(&title, Pace::a_second(most), full, long, 8);
     }
     if wants("closed") {
-        run("scrapes, updates and registrations at full speed", Pace::Full, Pace::Full, short, 16);
+        run("scrapes, updates and registrations at full speed", Pace::Full, full, short, 16);
         run("scrapes and updates at full speed, 5 000 registrations a second", Pace::Full, often, short, 16);
     }
     if wants("equal") {

@@ -1,5 +1,6 @@
 //! The ways to serve the same metrics: counters with three labels, in one vector or spread over several.
 
+use super::writers;
 use gatherlock_guard::{Endpoint, Registry, Request};
 use metrics::{Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -25,8 +26,8 @@ pub(super) struct Subject {
     pub(super) scrape: Box<dyn Fn() -> Done + Sync>,
     /// Adds to the series with this number, which is looked up by its labels.
     pub(super) update: Box<dyn Fn(usize) + Sync>,
-    /// Registers a metric and takes it away again; `None` where nothing can be taken away.
-    pub(super) register: Option<Box<dyn Fn() + Sync>>,
+    /// Registers the metric of the writer with this number and takes it away again; `None` where nothing can be taken away.
+    pub(super) register: Option<Box<dyn Fn(usize) + Sync>>,
 }
 
 /// What is there when a scrape has its answer.
@@ -98,15 +99,19 @@ impl Series {
     }
 }
 
-fn counter() -> IntCounter {
-    IntCounter::new("session_requests_total", "Requests of a session.").expect("a valid name")
+/// A metric for each writer, to register and take away again.
+fn counters() -> Vec<IntCounter> {
+    let name = |writer| format!("session_{writer}_requests_total");
+    (0..writers())
+        .map(|writer| IntCounter::new(name(writer), "Requests of a session.").expect("a valid name"))
+        .collect()
 }
 
 /// What the incident's handler does.
 pub(super) fn naive(series: usize, vectors: usize) -> Subject {
     let (registry, all) = (prometheus::Registry::new(), Series::new(series, vectors));
     all.vectors.iter().for_each(|vector| registry.register(Box::new(vector.clone())).expect("a new name"));
-    let (scraped, counter) = (registry.clone(), counter());
+    let (scraped, counters) = (registry.clone(), counters());
     Subject {
         name: "naive",
         variant: Some("naive"),
@@ -116,9 +121,9 @@ pub(super) fn naive(series: usize, vectors: usize) -> Subject {
             Done::of(body.len())
         }),
         update: all.update(),
-        register: Some(Box::new(move || {
-            registry.register(Box::new(counter.clone())).expect("a new name");
-            registry.unregister(Box::new(counter.clone())).expect("it is there");
+        register: Some(Box::new(move |writer| {
+            registry.register(Box::new(counters[writer].clone())).expect("a new name");
+            registry.unregister(Box::new(counters[writer].clone())).expect("it is there");
         })),
     }
 }
@@ -141,11 +146,11 @@ fn collect(series: usize, vectors: usize) -> Subject {
     }
 }
 
-fn registering(registry: Registry) -> Option<Box<dyn Fn() + Sync>> {
-    let counter = counter();
-    Some(Box::new(move || {
-        registry.register(Box::new(counter.clone())).expect("a new name");
-        registry.unregister(Box::new(counter.clone())).expect("it is there");
+fn registering(registry: Registry) -> Option<Box<dyn Fn(usize) + Sync>> {
+    let counters = counters();
+    Some(Box::new(move |writer| {
+        registry.register(Box::new(counters[writer].clone())).expect("a new name");
+        registry.unregister(Box::new(counters[writer].clone())).expect("it is there");
     }))
 }
 
@@ -220,6 +225,7 @@ fn official(series: usize) -> Subject {
     }
     registry.write().expect("not poisoned").register("requests", HELP, family.clone());
     let updated = family.clone();
+    let sessions: Vec<String> = (0..writers()).map(|writer| format!("/session/{writer}")).collect();
     Subject {
         name: "prometheus-client",
         variant: Some("official"),
@@ -231,8 +237,8 @@ fn official(series: usize) -> Subject {
         update: Box::new(move |number| {
             updated.get_or_create(&labels(&paths[number])).inc();
         }),
-        register: Some(Box::new(move || {
-            let labels = labels("/session");
+        register: Some(Box::new(move |writer| {
+            let labels = labels(&sessions[writer]);
             drop(family.get_or_create(&labels));
             family.remove(&labels);
         })),
