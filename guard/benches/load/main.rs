@@ -31,12 +31,19 @@ fn median(of: &[Duration]) -> Duration {
     quantile(&sorted, 0.5)
 }
 
+fn middle(mut of: Vec<f64>) -> f64 {
+    of.sort_by(f64::total_cmp);
+    of[of.len() / 2]
+}
+
 /// The median of what each round's figure is to the first subject's figure of the same round: what slows one round down
-/// slows both.
-fn paired(of: &[Duration], to: &[Duration]) -> f64 {
-    let mut ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| of.as_secs_f64() / to.as_secs_f64()).collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios[ratios.len() / 2]
+/// slows both, and a round that was disturbed counts as one.
+fn paired(of: &[f64], to: &[f64]) -> f64 {
+    middle(of.iter().zip(to).map(|(of, to)| of / to).collect())
+}
+
+fn seconds(of: &[Duration]) -> Vec<f64> {
+    of.iter().map(Duration::as_secs_f64).collect()
 }
 
 fn millis(of: Duration) -> String {
@@ -90,14 +97,14 @@ impl Alone {
     fn show(&self, series: usize) {
         for (what, all) in [("answer", &self.waited), ("processors", &self.used)] {
             let first = format!("{series}, {what} | {}", millis(median(&all[0])));
-            row(first, all[1..].iter().map(|one| format!("{:.2}", paired(one, &all[0]))));
+            row(first, all[1..].iter().map(|one| format!("{:.2}", paired(&seconds(one), &seconds(&all[0])))));
         }
     }
 
     fn costs(&self, subjects: &[Subject]) -> Vec<String> {
         let of = |(at, subject): (usize, &Subject)| {
-            let (answer, processors) =
-                (paired(&self.waited[at], &self.waited[0]), paired(&self.used[at], &self.used[0]));
+            let ratio = |all: &[Vec<Duration>]| paired(&seconds(&all[at]), &seconds(&all[0]));
+            let (answer, processors) = (ratio(&self.waited), ratio(&self.used));
             let variant = subject.variant?;
             Some(format!(r#"{{"variant": "{variant}", "answer": {answer:.3}, "processors": {processors:.3}}}"#))
         };

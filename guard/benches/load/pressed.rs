@@ -2,7 +2,7 @@
 
 use super::subject::{Subject, naive, subjects};
 use super::waits::{Spent, Waits, observed, so_far};
-use super::{head, row, writers};
+use super::{head, middle, paired, row, writers};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -51,6 +51,9 @@ struct Seen {
     /// The same without what the registrar stood in line for a processor meanwhile: what it waited for others' locks.
     locks: Waits,
     updates: u64,
+    /// How many updates a thread made a second, and a second that it was on a processor, in each round.
+    rates: Vec<f64>,
+    own_rates: Vec<f64>,
     updater: Spent,
     /// The same as the updater's where the same threads do both.
     registrar: Spent,
@@ -184,7 +187,7 @@ fn press_apart(subject: &Subject, load: &Load, registrations: Pace, seen: &mut S
     let stop = Apart(AtomicBool::new(false));
     let began = Instant::now();
     let going = || !stop.0.load(Ordering::Relaxed);
-    let Seen { scrapes, registers, locks, updates, updater, registrar } = seen;
+    let Seen { scrapes, registers, locks, updates, updater, registrar, .. } = seen;
     std::thread::scope(|scope| {
         let updating = || {
             let (mut number, mut count) = (0, 0);
@@ -224,7 +227,11 @@ fn under(load: &Load) {
     let mut seen: Vec<Seen> = subjects.iter().map(|_| Seen::default()).collect();
     for _ in 0..load.rounds {
         for (subject, seen) in subjects.iter().zip(&mut seen) {
+            let (updates, wall, own) = (seen.updates, seen.updater.wall, seen.updater.on_processor);
             press(subject, load, seen);
+            let made = (seen.updates - updates) as f64;
+            seen.rates.push(made / (seen.updater.wall - wall).as_secs_f64());
+            seen.own_rates.push(made / (seen.updater.on_processor - own).as_secs_f64());
         }
     }
     head("", &subjects);
@@ -258,10 +265,12 @@ fn show(load: &Load, seen: &[Seen]) {
         moment("register, p99.9 of moments, not in line", |seen| &seen.locks);
     }
     wait("register, longest", |seen| &seen.registers, &|waits| waits.quantile(1.0));
-    let rate = |seen: &Seen| Some(seen.updates as f64 / seen.updater.wall.as_secs_f64());
-    ratios("updates a second", seen, |of| format!("{:.2} M", of / 1e6), rate);
-    let own = |seen: &Seen| Some(seen.updates as f64 / seen.updater.on_processor.as_secs_f64());
-    ratios("updates a second on a processor", seen, |of| format!("{:.2} M", of / 1e6), own);
+    let rate = |name: &str, of: fn(&Seen) -> &Vec<f64>| {
+        let first = format!("{name} | {:.2} M", middle(of(&seen[0]).clone()) / 1e6);
+        row(first, seen[1..].iter().map(|seen_of| format!("{:.3}", paired(of(seen_of), of(&seen[0])))));
+    };
+    rate("updates a second", |seen| &seen.rates);
+    rate("updates a second on a processor", |seen| &seen.own_rates);
     let count = |of: f64| format!("{of}");
     let made = |waits: &Waits| (!waits.is_empty()).then_some(waits.len() as f64);
     ratios("registrations made", seen, count, |seen| made(&seen.registers));
@@ -323,7 +332,7 @@ pub(super) fn all(wants: impl Fn(&str) -> bool) {
     if wants("together") {
         let writers = writers();
         let title = format!(
-            "{writers} writers update at full speed and register after every {BATCH} updates, 10 scrapes a second"
+            "threads that update at full speed and register after every {BATCH} updates: {writers}; 10 scrapes a second"
         );
         run(&title, ten, Writing::Together(writers), long, 20);
     }
