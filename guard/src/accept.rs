@@ -1,6 +1,15 @@
 //! What a scraper takes: the two headers that a metrics endpoint has to read, and nothing else of HTTP's negotiation.
 
 use crate::page::Format;
+#[cfg(any(feature = "tower", feature = "listener"))]
+use std::borrow::Cow;
+
+/// The lines of a header that is a list, as one; `None` if there is none.
+#[cfg(any(feature = "tower", feature = "listener"))]
+pub(crate) fn joined<'a>(mut lines: impl Iterator<Item = &'a str>) -> Option<Cow<'a, str>> {
+    let first = lines.next()?;
+    Some(lines.fold(Cow::Borrowed(first), |all, line| Cow::Owned(format!("{all},{line}"))))
+}
 
 /// The better of the two formats for this `Accept` header; text if it says nothing, or nothing we have.
 pub(crate) fn format(accept: Option<&str>) -> Format {

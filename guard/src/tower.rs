@@ -1,10 +1,12 @@
 //! The endpoint as a `tower::Service`: it reads four headers and knows neither the runtime nor the request's body.
 
+use crate::accept::joined;
 use crate::answer::{Answer, Request};
 use crate::endpoint::{Endpoint, Scrape};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,20 +38,20 @@ impl<B> tower_service::Service<http::Request<B>> for Service {
 
     fn call(&mut self, request: http::Request<B>) -> Response {
         let headers = request.headers();
-        let timeout = HeaderName::from_static("x-prometheus-scrape-timeout-seconds");
+        let timeout = headers.get(HeaderName::from_static("x-prometheus-scrape-timeout-seconds"));
         let scrape = self.endpoint.scrape(&Request {
             method: request.method().as_str(),
-            accept: text(headers, &header::ACCEPT),
-            accept_encoding: text(headers, &header::ACCEPT_ENCODING),
-            scrape_timeout: text(headers, &timeout),
+            accept: list(headers, &header::ACCEPT).as_deref(),
+            accept_encoding: list(headers, &header::ACCEPT_ENCODING).as_deref(),
+            scrape_timeout: timeout.and_then(|value| value.to_str().ok()),
         });
         Response { scrape }
     }
 }
 
-/// A header's first value, if it is text.
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
+/// A header that is a list may come in several lines; those that are no text are left out.
+fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Cow<'a, str>> {
+    joined(headers.get_all(name).iter().filter_map(|value| value.to_str().ok()))
 }
 
 /// The future of a response.

@@ -173,6 +173,13 @@ fn the_listener_is_strict_about_what_it_reads() {
     assert_eq!(status(b"GET /metrics HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), "413");
     assert_eq!(status(format!("GET /metrics HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(65)).as_bytes()), "400");
     assert_eq!(status(format!("GET /metrics HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(9000)).as_bytes()), "431");
+    // A header that is a list, in two lines.
+    let zipped = TcpStream::connect(address).and_then(|mut stream| {
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nAccept-Encoding: br\r\nAccept-Encoding: gzip\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).map(|_| answer)
+    });
+    assert!(String::from_utf8_lossy(&zipped.unwrap()).contains("content-encoding: gzip\r\n"));
     let head = exchange(address, b"HEAD /metrics HTTP/1.1\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 200 OK\r\n") && body(&head).is_empty());
 }

@@ -1,6 +1,6 @@
 //! The endpoint as a plain `tower::Service`: no axum, no runtime, a body that shares its pieces.
 
-use gatherlock_guard::{Endpoint, Registry, Service};
+use gatherlock_guard::{Endpoint, Registry, Service, openmetrics};
 use http_body::Body;
 use prometheus::IntCounter;
 use std::convert::Infallible;
@@ -75,4 +75,18 @@ fn hostile_headers_are_read_as_none() {
             assert!(!parts.headers.contains_key("content-encoding") && body.starts_with(b"up 1\n"));
         }
     }
+}
+
+#[test]
+fn a_header_in_several_lines_is_one_list() {
+    let source = openmetrics(|| Ok::<_, Infallible>("# TYPE up gauge\nup 1\n# EOF\n"));
+    let mut service = Endpoint::new(source).unwrap().service();
+    let request = http::Request::builder()
+        .header("accept", "text/plain;q=0.5")
+        .header("accept", "application/openmetrics-text;version=1.0.0")
+        .header("accept-encoding", "br")
+        .header("accept-encoding", "gzip");
+    let (parts, _) = call(&mut service, request.body(()).unwrap());
+    assert_eq!(parts.headers["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert_eq!(parts.headers["content-encoding"], "gzip");
 }

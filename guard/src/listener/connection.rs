@@ -1,5 +1,6 @@
 //! One connection of the listener: one request, one answer, an end to everything.
 
+use crate::accept::joined;
 use crate::answer::{Answer, Request};
 use crate::endpoint::Endpoint;
 use std::io::{self, Read, Write};
@@ -92,10 +93,11 @@ fn respond(head: &[u8], endpoint: &Endpoint) -> Answer {
     if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
         return plain(400, "this is no HTTP/1 request\n");
     }
-    let text = |name: &str| {
-        let header = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name))?;
-        std::str::from_utf8(header.value).ok()
+    let lines = |name: &'static str| {
+        let named = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+        named.filter_map(|header| std::str::from_utf8(header.value).ok())
     };
+    let text = |name| lines(name).next();
     if text("transfer-encoding").is_some() || text("content-length").is_some_and(|length| length.trim() != "0") {
         return plain(413, "a scrape has no body\n");
     }
@@ -105,8 +107,8 @@ fn respond(head: &[u8], endpoint: &Endpoint) -> Answer {
     }
     endpoint.answer(&Request {
         method: request.method.unwrap_or(""),
-        accept: text("accept"),
-        accept_encoding: text("accept-encoding"),
+        accept: joined(lines("accept")).as_deref(),
+        accept_encoding: joined(lines("accept-encoding")).as_deref(),
         scrape_timeout: text("x-prometheus-scrape-timeout-seconds"),
     })
 }
