@@ -57,10 +57,11 @@ pub(super) fn explain(
     let first = first.filter(|first| first.pid == second.pid);
     let layout = images.layout(&second.modules, &mut gaps);
     let memory = Memory::new(second, &layout, live);
-    let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(BUDGET) };
     let still = Still::new(first, second);
     let known = known.filter(|known| first.is_some_and(|first| known.serves(first, &second.modules)));
     let stacks = stacks::build(&second.threads, &layout, &memory, known.map(|known| (known, &still.before)));
+    let takes = waits::taking(second, &stacks, &layout);
+    let walker = Walker { layout: &layout, memory: &memory, takes, budget: Cell::new(BUDGET) };
     let waits = waits::find(second, &stacks, &memory, &walker);
     let held = holders::find(&stacks, &waits, &memory, &walker);
     let names = name::locks(&stacks, &waits, &held, &memory, &layout);

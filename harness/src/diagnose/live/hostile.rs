@@ -9,7 +9,7 @@ use super::{explain, images, proc, remote};
 use crate::model::{Mode, ParkedThread, RawModule, ResourceKind};
 use proptest::prelude::*;
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::LazyLock;
 
 /// A small real ELF file with unwinding tables and symbols: the page of code that the kernel maps into every process.
@@ -88,7 +88,7 @@ proptest! {
         let registers = registers(&values, 64);
         let snapshot = snapshot(stack, &registers, BTreeMap::from([(lock & !7, 8)]));
         let memory = Memory::new(&snapshot, &layout, false);
-        let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(100_000) };
+        let walker = Walker { layout: &layout, memory: &memory, takes: HashMap::new(), budget: Cell::new(100_000) };
         let frame = Frame { pc: BASE + 0x1000, returns, sp: STACK + 64, cfa: STACK + 128, registers };
         for pending in [&[][..], &[Mode::Read]] {
             walker.outlook(&frame, Lock { address: lock, kind }, pending);

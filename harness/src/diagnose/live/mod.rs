@@ -27,6 +27,7 @@ mod name;
 mod objects;
 mod ops;
 mod parking;
+mod path;
 mod pool;
 mod proc;
 mod remote;

@@ -73,6 +73,42 @@ pub(super) fn find(snapshot: &Snapshot, stacks: &[Stack<'_>], memory: &Memory<'_
         .collect()
 }
 
+/// Functions without names in which threads wait for locks of `parking_lot`, by where they begin, and what they take. A lock
+/// that is handed over there is taken by no instruction, so that only the call shows it.
+pub(super) fn taking(snapshot: &Snapshot, stacks: &[Stack<'_>], layout: &Layout) -> HashMap<u64, (ResourceKind, Mode)> {
+    let parked: HashMap<u64, _> = snapshot.parked.iter().map(|p| (p.thread_data.wrapping_add(32), p)).collect();
+    let mut taking: HashMap<u64, Option<(ResourceKind, Mode)>> = HashMap::new();
+    for stack in stacks {
+        let entry = stack.raw.syscall.and_then(syscalls::futex_wait).and_then(|futex| parked.get(&futex));
+        let what = entry.and_then(|entry| parked_for(entry.key, entry.token));
+        let innermost = stack.frames.iter().find(|frame| !frame.system).filter(|frame| frame.is_nameless());
+        let start = innermost.and_then(|frame| {
+            let place = frame.frame.lookup();
+            let module = layout.find(place)?;
+            Some(module.image.function_bounds(place.wrapping_sub(module.bias))?.0.wrapping_add(module.bias))
+        });
+        if let (Some(what), Some(start)) = (what, start) {
+            // One function for two kinds of locks says nothing of either.
+            let known = taking.entry(start).or_insert(Some(what));
+            *known = known.filter(|known| *known == what);
+        }
+    }
+    taking.into_iter().filter_map(|(start, what)| Some((start, what?))).collect()
+}
+
+/// What a thread in `parking_lot`'s table waits for, unless it is a condition variable.
+fn parked_for(key: u64, token: u64) -> Option<(ResourceKind, Mode)> {
+    Some(match token {
+        16 => (ResourceKind::ParkingLotRwLock, Mode::Read),
+        8 => (ResourceKind::ParkingLotRwLock, Mode::Write),
+        20 => (ResourceKind::ParkingLotRwLock, Mode::Upgradable),
+        // A writer that drains readers, or upgrades, parks on the lock's address + 1 without a token.
+        0 if key & 1 == 1 => (ResourceKind::ParkingLotRwLock, Mode::Write),
+        0 => (ResourceKind::ParkingLotMutex, Mode::Exclusive),
+        _ => return None,
+    })
+}
+
 /// A futex wait with a timeout that an earlier stop interrupted: the kernel has forgotten its number, the arguments stand.
 fn restarted_futex(stack: &Stack<'_>, (number, arguments): (i64, [u64; 6])) -> Option<u64> {
     let leaf = stack.frames.first()?;
@@ -91,20 +127,10 @@ impl Finder<'_> {
     /// A thread in parking_lot's table.
     fn parked(&self, thread: usize, stack: &Stack<'_>, futex: u64, key: u64, token: u64) -> Wait {
         let lock = key & !1;
-        let (kind, mode) = match token {
-            16 => (ResourceKind::ParkingLotRwLock, Mode::Read),
-            8 => (ResourceKind::ParkingLotRwLock, Mode::Write),
-            20 => (ResourceKind::ParkingLotRwLock, Mode::Upgradable),
-            // A condition variable parks with the same token; a lock's thread is inside the lock's code.
-            0 if !inside(stack, "ondvar") && self.touches_mutex(stack, lock, key) => {
-                // A writer that drains readers, or upgrades, parks on the lock's address + 1 without a token.
-                if key & 1 == 1 {
-                    (ResourceKind::ParkingLotRwLock, Mode::Write)
-                } else {
-                    (ResourceKind::ParkingLotMutex, Mode::Exclusive)
-                }
-            }
-            _ => return self.event(thread, stack, futex),
+        // A condition variable parks with the same token as a mutex; a lock's thread is inside the lock's code.
+        let is_lock = token != 0 || (!inside(stack, "ondvar") && self.touches_mutex(stack, lock, key));
+        let Some((kind, mode)) = parked_for(key, token).filter(|_| is_lock) else {
+            return self.event(thread, stack, futex);
         };
         let queued = key & 1 == 1 && mode == Mode::Write;
         self.lock(thread, stack, Lock { address: lock, kind }, mode, queued)

@@ -7,11 +7,14 @@ use super::layout::{Layout, Mapped};
 use super::machine::{Machine, truncate};
 use super::memory::Memory;
 use super::ops::{self, Call, Op};
+use super::path::{Last, Path};
 use super::unwind::{CALLEE_SAVED, Frame, RSP};
 use crate::model::{Mode, ResourceKind};
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpKind};
 use std::cell::Cell;
 use std::collections::HashMap;
+
+pub(super) use super::path::{Lock, Outlook, Release};
 
 /// Instructions of one walk.
 const MAX_STEPS: u32 = 8000;
@@ -30,78 +33,14 @@ const RSI: usize = 4;
 const RDX: usize = 1;
 const RAX: usize = 0;
 
-/// The lock in question.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Lock {
-    pub(super) address: u64,
-    pub(super) kind: ResourceKind,
-}
-
-/// A release of a lock that was held when the walk began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Release {
-    pub(super) mode: Mode,
-    /// Where.
-    pub(super) pc: u64,
-}
-
-/// What lies ahead of a frame, as far as one lock is concerned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Outlook {
-    /// Releases of what the frame holds: those of the path with the most.
-    pub(super) held: Vec<Release>,
-    /// Whether some path releases what is being acquired deeper in the stack.
-    pub(super) consumes: bool,
-    /// Whether some path takes the lock before anything else.
-    pub(super) locks_first: bool,
-    /// Of a walk that climbs: how many frames above the first the lock that is being acquired is given back.
-    pub(super) released: Option<usize>,
-}
-
 /// Walks frames; shares its budget among all walks of one explanation.
 pub(super) struct Walker<'a> {
     pub(super) layout: &'a Layout,
     pub(super) memory: &'a Memory<'a>,
+    /// Functions without names that are known to take a lock they get, by where they begin.
+    pub(super) takes: HashMap<u64, (ResourceKind, Mode)>,
     /// Instructions left.
     pub(super) budget: Cell<u32>,
-}
-
-/// The last thing a path did to the lock.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Last {
-    Nothing,
-    /// Where, and how deep in the calls that were followed; whether that function has returned since.
-    Locked {
-        pc: u64,
-        depth: isize,
-        left: bool,
-    },
-    Unlocked,
-}
-
-#[derive(Clone)]
-struct Path {
-    pc: u64,
-    machine: Machine,
-    /// Where followed calls return to.
-    returns: Vec<u64>,
-    /// The function being walked: a path that falls out of it followed a call that never returns.
-    bounds: (u64, u64),
-    /// Modes acquired and not yet released on this path.
-    open: Vec<Mode>,
-    held: Vec<Release>,
-    /// How many of `open` were being acquired when the walk began.
-    pending: usize,
-    last: Last,
-    /// How many frames were climbed.
-    level: usize,
-}
-
-impl Path {
-    /// How deep in calls it is: below zero in the callers of the frame in which it began.
-    fn depth(&self) -> isize {
-        self.returns.len() as isize - self.level as isize
-    }
 }
 
 impl Walker<'_> {
@@ -410,8 +349,14 @@ impl Search<'_, '_> {
     fn invoke(&mut self, path: &mut Path, target: u64) -> Invoked {
         let Some(module) = self.walker.layout.find(target) else { return Invoked::Skipped };
         let name = module.image.function(target.wrapping_sub(module.bias));
-        let meant = ops::call(self.lock.kind, &name);
-        let slow = matches!(meant, Call::Slow(_));
+        let lock = self.lock;
+        // Only of the lock itself is it known what becomes of it.
+        let takes = self.walker.takes.get(&target).filter(|(kind, _)| *kind == lock.kind);
+        let takes = takes.filter(|_| path.machine.register(RDI) == Some(lock.address));
+        let meant = takes.map_or_else(|| ops::call(lock.kind, &name), |(_, mode)| Call::Slow(Op::Lock(*mode)));
+        // Behind a fast path that is done there is another acquisition.
+        let done = takes.is_some() && matches!(path.last, Last::Locked { left: true, .. });
+        let slow = matches!(meant, Call::Slow(_)) && !done;
         match meant {
             Call::NoReturn => return Invoked::Ended,
             Call::Opaque => return Invoked::Skipped,

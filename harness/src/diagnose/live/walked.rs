@@ -55,11 +55,17 @@ impl Code {
 
     /// What a frame holds that stands at `pc`, with the lock's address in rbx.
     fn outlook(&self, pc: usize) -> Outlook {
+        self.outlook_given(pc, None)
+    }
+
+    /// The same, where the function at `takes` is known to take a lock of this kind.
+    fn outlook_given(&self, pc: usize, takes: Option<(usize, ResourceKind)>) -> Outlook {
         let layout = layout(Image::parse(only_code(&self.0)).unwrap(), 1 << 20);
         let registers = registers(&[0, 0, 0, LOCK], 64);
         let snapshot = snapshot(vec![0; 256], &registers, BTreeMap::from([(LOCK, 2)]));
         let memory = Memory::new(&snapshot, &layout, false);
-        let walker = Walker { layout: &layout, memory: &memory, budget: Cell::new(100_000) };
+        let takes = takes.map(|(at, kind)| (BASE + CODE + at as u64, (kind, Mode::Exclusive))).into_iter().collect();
+        let walker = Walker { layout: &layout, memory: &memory, takes, budget: Cell::new(100_000) };
         let frame = Frame { pc: BASE + CODE + pc as u64, returns: true, sp: STACK + 64, cfa: STACK + 128, registers };
         walker.outlook(&frame, Lock { address: LOCK, kind: ResourceKind::StdMutex }, &[])
     }
@@ -120,4 +126,28 @@ fn what_is_called_without_the_lock_changes_nothing() {
     let code = Code::default().then(&[LOCK_RBX, UNLOCK_RBX, RET]);
     let outlook = code.outlook(0);
     assert_eq!((outlook.held.len(), outlook.locks_first), (0, true));
+}
+
+#[test]
+fn a_lock_that_is_handed_over_is_taken_by_the_call() {
+    const OURS: Option<(usize, ResourceKind)> = Some((0, ResourceKind::StdMutex));
+    // The slow path at 0 holds no instruction that takes anything.
+    let after =
+        |before: &[&[u8]]| Code::default().then(&[RET]).then(before).call(0).then(&[UNLOCK_RBX, UNLOCK_RBX, RET]);
+    let held = |code: &Code, takes| code.outlook_given(1, takes).held.len();
+    assert_eq!(held(&after(&[PASS_LOCK]), OURS), 1);
+    assert_eq!(held(&after(&[PASS_LOCK]), None), 2, "nothing tells of it");
+    assert_eq!(
+        held(&after(&[LOCK_RBX, PASS_LOCK]), OURS),
+        1,
+        "the slow path behind the fast one is the same acquisition"
+    );
+    // Of two calls each takes it: the first one is done.
+    let twice = Code::default().then(&[RET, PASS_LOCK]).call(0).then(&[PASS_LOCK]).call(0);
+    let twice = twice.then(&[UNLOCK_RBX, UNLOCK_RBX, UNLOCK_RBX, RET]);
+    assert_eq!(held(&twice, OURS), 1);
+    // Near misses: it gets another lock, it takes locks of another kind, and it is another function.
+    assert_eq!(held(&after(&[PASS_NOTHING]), OURS), 2);
+    assert_eq!(held(&after(&[PASS_LOCK]), Some((0, ResourceKind::ParkingLotRwLock))), 2);
+    assert_eq!(held(&after(&[PASS_LOCK]), Some((1, ResourceKind::StdMutex))), 2);
 }
