@@ -78,8 +78,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let gatherlock = find(&gatherlock, "gatherlock")?;
     let known: Vec<Known> = Known::read(include_str!("known.txt"))?;
     let mut scores: Vec<Score> = Vec::new();
-    for (version, feature) in &plan.parking_lot {
-        for profile in &plan.profiles {
+    // What a build has compiled for one version serves the other one, too.
+    for profile in &plan.profiles {
+        for (version, feature) in &plan.parking_lot {
             let binary = build_catalogue(profile, *feature)?;
             let name = format!("{} / parking_lot {version}", profile.name);
             eprintln!("── {name} ({}, {} kB) ──", profile.says, size(&binary) / 1024);
