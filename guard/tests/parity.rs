@@ -274,12 +274,16 @@ mod remembered {
         (proptest::collection::vec(any_pair(), 0..3), prop_oneof![9 => Just(0_i64), 1 => Just(5)])
     }
 
-    fn metric(labels: &[(String, String)], timestamp: i64, value: f64) -> Metric {
+    fn gauge(value: f64) -> prometheus::proto::Gauge {
         let mut gauge = prometheus::proto::Gauge::default();
         gauge.set_value(value);
+        gauge
+    }
+
+    fn metric(labels: &[(String, String)], timestamp: i64, value: f64) -> Metric {
         let mut metric = Metric::default();
         metric.set_label(labels.iter().map(|(name, value)| pair(name, value)).collect());
-        metric.set_gauge(gauge);
+        metric.set_gauge(gauge(value));
         metric.set_timestamp_ms(timestamp);
         metric
     }
@@ -309,7 +313,7 @@ mod remembered {
                     1 => series.insert(at, new),
                     2 => drop(series.remove(at)),
                     // Another value, all labels as they were.
-                    3 => series[at].set_gauge(new.get_gauge().clone()),
+                    3 => series[at].set_gauge(gauge(value)),
                     _ => series.swap(at, 0),
                 }
                 drop(series);
