@@ -1,25 +1,15 @@
 //! Tests with input that no compiler made: whatever a target's files and memory hold, the engine ends without a panic.
 
 use super::image::Image;
-use super::made::{BASE, STACK, layout, only_code, registers, snapshot};
+use super::made::{BASE, STACK, VDSO, layout, only_code, registers, snapshot};
 use super::memory::Memory;
 use super::unwind::{self, Frame, RIP};
 use super::walk::{Lock, Walker};
-use super::{explain, images, proc, remote};
+use super::{explain, images};
 use crate::model::{Mode, ParkedThread, RawModule, ResourceKind};
 use proptest::prelude::*;
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::LazyLock;
-
-/// A small real ELF file with unwinding tables and symbols: the page of code that the kernel maps into every process.
-static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let pid = i32::try_from(std::process::id()).unwrap();
-    let mapping = proc::mappings(pid).unwrap().into_iter().find(|mapping| mapping.path == "[vdso]").unwrap();
-    let mut bytes = vec![0; usize::try_from(mapping.end - mapping.start).unwrap()];
-    assert_eq!(remote::read_process(pid, mapping.start, &mut bytes), bytes.len());
-    bytes
-});
 
 /// Bytes that the executable takes up in memory.
 const MAPPED: u64 = 1 << 20;

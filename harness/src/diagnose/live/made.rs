@@ -3,14 +3,24 @@
 use super::image::Image;
 use super::layout::{Binary, Layout, Mapped};
 use super::unwind::{RSP, Registers};
+use super::{proc, remote};
 use crate::model::{RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// Where the executable lies.
 pub(super) const BASE: u64 = 0x5555_0000_0000;
 /// Where the thread's stack lies.
 pub(super) const STACK: u64 = 0x7fff_0000_0000;
+
+/// A small real ELF file with unwinding tables and symbols: the page of code that the kernel maps into every process.
+pub(super) static VDSO: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let pid = i32::try_from(std::process::id()).unwrap();
+    let mapping = proc::mappings(pid).unwrap().into_iter().find(|mapping| mapping.path == "[vdso]").unwrap();
+    let mut bytes = vec![0; usize::try_from(mapping.end - mapping.start).unwrap()];
+    assert_eq!(remote::read_process(pid, mapping.start, &mut bytes), bytes.len());
+    bytes
+});
 
 /// See [`only_code`].
 pub(super) const CODE: u64 = 0x1000;

@@ -18,7 +18,7 @@ pub(super) struct Stack<'a> {
     pub(super) frames: Arc<Vec<Named>>,
     pub(super) end: End,
     /// Whether they follow from its registers, its own stack and the files, and from nothing else.
-    alone: bool,
+    pub(super) alone: bool,
 }
 
 /// A physical frame and what is known about it.

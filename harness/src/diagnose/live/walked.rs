@@ -1,14 +1,21 @@
 //! Tests of the walk over code that was written for them, instruction by instruction.
 
 use super::image::Image;
-use super::made::{BASE, CODE, STACK, layout, only_code, registers, snapshot};
+use super::locations::Hints;
+use super::made::{BASE, CODE, STACK, VDSO, layout, only_code, registers, snapshot};
 use super::memory::Memory;
-use super::unwind::Frame;
+use super::stacks::{Named, Stack};
+use super::symbolize::Logical;
+use super::unwind::{End, Frame};
+use super::waits;
 use super::walk::{Lock, Outlook, Walker};
-use crate::model::{Mode, ResourceKind};
+use crate::model::{Mode, ParkedThread, RawThread, ResourceKind};
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
+/// Not a token: the thread is in nobody's table.
+const NOT_PARKED: u64 = u64::MAX;
 /// Where the lock lies.
 const LOCK: u64 = 0x7777_0000;
 
@@ -150,4 +157,39 @@ fn a_lock_that_is_handed_over_is_taken_by_the_call() {
     assert_eq!(held(&after(&[PASS_NOTHING]), OURS), 2);
     assert_eq!(held(&after(&[PASS_LOCK]), Some((0, ResourceKind::ParkingLotRwLock))), 2);
     assert_eq!(held(&after(&[PASS_LOCK]), Some((1, ResourceKind::StdMutex))), 2);
+}
+
+#[test]
+fn what_waiters_stand_in_takes_their_lock() {
+    let layout = layout(Image::parse(VDSO.clone()).unwrap(), 1 << 20);
+    let image = &layout.modules()[0].image;
+    let starts: BTreeSet<u64> = (0..VDSO.len() as u64).filter_map(|at| Some(image.function_bounds(at)?.0)).collect();
+    let [one, other] = [0, 1].map(|n| BASE + starts.iter().nth(n).unwrap());
+    let taken = |waiters: &[(u64, u64, &str)]| {
+        let registers = registers(&[], 64);
+        let mut snapshot = snapshot(vec![0; 256], &registers, BTreeMap::new());
+        let raw: Vec<RawThread> = (0..waiters.len() as u64)
+            .map(|n| RawThread { syscall: Some((202, [STACK + 64 * n, 0, 0, 0, 0, 0])), ..snapshot.threads[0].clone() })
+            .collect();
+        let parked = |n: usize, token| ParkedThread { thread_data: STACK + 64 * n as u64 - 32, key: LOCK, token };
+        let known = waiters.iter().enumerate().filter(|(_, (_, token, _))| *token != NOT_PARKED);
+        snapshot.parked = known.map(|(n, (_, token, _))| parked(n, *token)).collect();
+        let stand = |(raw, (start, _, name)): (&'static RawThread, &(u64, u64, &str))| {
+            let frame = Frame { pc: start + 1, returns: false, sp: STACK, cfa: STACK + 64, registers };
+            let names = Arc::new([Logical { function: (*name).to_owned(), ..Logical::default() }]);
+            let named = Named { frame, names, module: String::new(), hints: Hints::default(), system: false };
+            Stack { raw, frames: Arc::new(vec![named]), end: End::Bottom, alone: true }
+        };
+        let raw: &'static [RawThread] = raw.leak();
+        let stacks: Vec<Stack<'_>> = raw.iter().zip(waiters).map(stand).collect();
+        waits::taking(&snapshot, &stacks, &layout)
+    };
+    let read = (ResourceKind::ParkingLotRwLock, Mode::Read);
+    let write = (ResourceKind::ParkingLotRwLock, Mode::Write);
+    assert_eq!(taken(&[(one, 16, ""), (one, 16, "")]), HashMap::from([(one, read)]));
+    assert_eq!(taken(&[(one, 16, ""), (other, 8, "")]), HashMap::from([(one, read), (other, write)]));
+    // Near misses: two kinds in one function, a function with a name, and a thread that parking_lot does not know.
+    assert_eq!(taken(&[(one, 16, ""), (one, 8, ""), (one, 16, "")]), HashMap::new());
+    assert_eq!(taken(&[(one, 16, "app::wait")]), HashMap::new());
+    assert_eq!(taken(&[(one, NOT_PARKED, "")]), HashMap::new());
 }
