@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const USAGE: &str =
-    "cargo xtask fuzz [--seconds N | --cases N] [--seed S] [--area elf|unwind|dwarf|procfs|sample|recording] [--case N]
+    "cargo xtask fuzz [--seconds N | --cases N] [--seed S] [--area elf|unwind|dwarf|dwarf-large|procfs|sample|recording] [--case N]
   --seconds and --cases are for each run and each area; --case runs one case again, as a finding says it";
 
 /// Runs the fuzzer in the build of the tests, which checks its arithmetic.

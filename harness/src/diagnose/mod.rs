@@ -27,6 +27,17 @@ pub use shorten::shorten;
 use crate::model::{Explained, Snapshot};
 use std::time::Instant;
 
+/// Which sample is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Moment {
+    /// The first of two, now.
+    First,
+    /// One now.
+    Now,
+    /// One whose threads are stopped at this moment.
+    At(Instant),
+}
+
 /// Looks into live processes. Shared freely between threads; parsed executables and symbols are kept, so that the second
 /// sample of the same executable costs milliseconds.
 #[derive(Default)]
@@ -49,7 +60,16 @@ impl Engine {
     /// # Errors
     /// See [`SampleError`]: the process is gone, traced by a debugger, not ours to trace, or not x86_64.
     pub fn sample(&self, pid: i32) -> Result<Snapshot, SampleError> {
-        self.live.sample(pid, None)
+        self.live.sample(pid, Moment::Now).map(|(snapshot, _)| snapshot)
+    }
+
+    /// The same for the first of two samples, with the moment from which on the process ran again. What no comparison needs
+    /// (names of threads, and where the kernel had put them to sleep) is read behind that, in the time between the samples.
+    ///
+    /// # Errors
+    /// As for [`Engine::sample`].
+    pub fn sample_first(&self, pid: i32) -> Result<(Snapshot, Instant), SampleError> {
+        self.live.sample(pid, Moment::First)
     }
 
     /// The same for a later sample of a process: its threads are stopped at `at`, or as soon as can be if that has passed.
@@ -58,11 +78,11 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::sample`].
     pub fn sample_at(&self, pid: i32, at: Instant) -> Result<Snapshot, SampleError> {
-        self.live.sample(pid, Some(at))
+        self.live.sample(pid, Moment::At(at)).map(|(snapshot, _)| snapshot)
     }
 
     /// Reads what the explanation of a later sample of the same process will need of its files: unwinding tables, symbols
-    /// and lines of where its threads stand in this one. It is for the time between two samples, when there is nothing else
+    /// and lines of where its threads stand in this one, and the code ahead of them. It is for the time between two samples, when there is nothing else
     /// to do; without it the explanation takes longer and says the same.
     pub fn prepare(&self, first: &Snapshot) {
         self.live.prepare(first);

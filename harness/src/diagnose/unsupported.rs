@@ -1,6 +1,6 @@
 //! The engine where it cannot look into processes: it says so.
 
-use super::SampleError;
+use super::{Moment, SampleError};
 use crate::model::{Explained, Gap, Snapshot};
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use std::time::Instant;
 pub(super) struct Live;
 
 impl Live {
-    pub(super) fn sample(&self, _pid: i32, _at: Option<Instant>) -> Result<Snapshot, SampleError> {
+    pub(super) fn sample(&self, _pid: i32, _moment: Moment) -> Result<(Snapshot, Instant), SampleError> {
         Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
     }
 

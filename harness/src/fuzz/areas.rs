@@ -1,6 +1,7 @@
 //! What is damaged, and who reads it: one row an area.
 
 use super::mutate::{Random, damage, text};
+use super::small;
 use crate::diagnose::fuzzed;
 use crate::model::{RawModule, Snapshot};
 use crate::probe::{procfs, socket};
@@ -27,7 +28,8 @@ const MIB: usize = 1 << 20;
 pub(super) const AREAS: &[Area] = &[
     Area { name: "elf", cases: 1000, memory: 96 * MIB, prepare: elf },
     Area { name: "unwind", cases: 800, memory: 96 * MIB, prepare: unwind },
-    Area { name: "dwarf", cases: 20, memory: 512 * MIB, prepare: dwarf },
+    Area { name: "dwarf", cases: 1500, memory: 32 * MIB, prepare: dwarf },
+    Area { name: "dwarf-large", cases: 10, memory: 512 * MIB, prepare: dwarf_large },
     Area { name: "procfs", cases: 2000, memory: 16 * MIB, prepare: procfs },
     Area { name: "sample", cases: 300, memory: 96 * MIB, prepare: sample },
     Area { name: "recording", cases: 500, memory: 64 * MIB, prepare: recording },
@@ -137,10 +139,26 @@ fn unwind() -> Case {
 }
 
 fn dwarf() -> Case {
+    let debug = |name: &str| name.starts_with(".debug_");
+    let files: Vec<Known> = small::libraries().into_iter().map(|bytes| Known::new(bytes, debug)).collect();
+    for file in &files {
+        let lines = fuzzed::lines(file.bytes.clone(), &file.functions);
+        assert!(lines.is_some_and(|lines| lines >= 3), "undamaged, its functions have lines: {lines:?}");
+    }
+    Box::new(move |random| {
+        let file = random.one(&files);
+        let bytes = file.damaged(random);
+        let mut asked = addresses(random, &file.functions, bytes.len(), 6);
+        asked.extend(&file.functions);
+        fuzzed::lines(bytes, &asked);
+    })
+}
+
+fn dwarf_large() -> Case {
     let file = Known::new(std::fs::read("/proc/self/exe").unwrap(), |name| name.starts_with(".debug_"));
     // Functions of this crate have lines in every build of its tests.
     let bias = bias();
-    let known = [dwarf as fn() -> Case, elf as fn() -> Case].map(|function| (function as usize as u64) - bias);
+    let known = [dwarf_large as fn() -> Case, elf as fn() -> Case].map(|function| (function as usize as u64) - bias);
     assert_eq!(fuzzed::lines(file.bytes.clone(), &known), Some(known.len()), "undamaged, its functions have lines");
     Box::new(move |random| {
         let bytes = file.damaged(random);

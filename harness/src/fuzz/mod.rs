@@ -8,6 +8,7 @@
 mod areas;
 mod limits;
 mod mutate;
+mod small;
 
 use areas::{AREAS, Area};
 use limits::Watch;
@@ -95,6 +96,11 @@ fn damaged_unwinding_tables() {
 #[test]
 fn damaged_debug_information() {
     short("dwarf");
+}
+
+#[test]
+fn damaged_debug_information_of_a_large_executable() {
+    short("dwarf-large");
 }
 
 #[test]

@@ -31,13 +31,20 @@ pub(super) struct Explanation {
     pub(super) read: BTreeMap<u64, u64>,
 }
 
-/// Unwinds and names what the first sample shows, so that what the second needs of the files has been read.
+/// Unwinds and names what the first sample shows, and walks through the code ahead, so that what the second needs of the files has been read.
 pub(super) fn prepare(images: &Images, first: &Snapshot) -> Known {
     let layout = images.layout(&first.modules, &mut Vec::new());
     let memory = Memory::new(first, &layout, false);
     let stacks = stacks::build(&first.threads, &layout, &memory, None);
     // The first instruction of all takes as long as thousands: the decoder builds its tables.
     let _ = iced_x86::Decoder::new(64, &[0x90], iced_x86::DecoderOptions::NONE).decode();
+    // What the walks through the code need of the files; what they find is of no use yet.
+    let memory = Memory::new(first, &layout, true);
+    let takes = waits::taking(first, &stacks, &layout);
+    let walker = Walker { layout: &layout, memory: &memory, takes, budget: Cell::new(BUDGET / 8) };
+    let waits = waits::find(first, &stacks, &memory, &walker);
+    let held = holders::find(&stacks, &waits, &memory, &walker);
+    name::locks(&stacks, &waits, &held, &memory, &layout);
     name_gaps(&layout);
     versions::gaps(&layout, false);
     Known::of(first, stacks)

@@ -9,6 +9,7 @@ use super::made::{self, BASE, STACK};
 use super::memory::Memory;
 use super::unwind::{self, RIP};
 use super::{explain, files, proc, tasks};
+use crate::diagnose::Moment;
 use crate::model::Snapshot;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -105,7 +106,7 @@ pub(crate) fn texts(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut task = tasks::Task::default();
     tasks::parse_stat(&text, &mut task);
-    tasks::switches(bytes);
+    tasks::parse_status(bytes, &mut task);
     for line in text.lines().take(64) {
         let inode = line.split_whitespace().nth(9).unwrap_or_default();
         files::describe_line(line, inode, "TCP");
@@ -129,7 +130,7 @@ pub(crate) fn samples(files: &Files, first: &Snapshot, second: &Snapshot) -> usi
 /// Two real samples of a process, and the files that they refer to.
 pub(crate) fn real_samples(pid: i32) -> (Files, Snapshot, Snapshot) {
     let (images, history) = (Images::default(), super::sample::History::default());
-    let sample = || super::sample::sample(pid, None, &images, &history).unwrap();
+    let sample = || super::sample::sample(pid, Moment::Now, &images, &history).unwrap().0;
     let (first, mut second) = (sample(), sample());
     second.words.append(&mut explain::explain(&images, Some(&first), None, &second, true, &[], &[]).read);
     (Files(images), first, second)

@@ -4,6 +4,7 @@ use super::images::Images;
 use super::sample::{self, History};
 use super::stop::Step;
 use super::{proc, tasks};
+use crate::diagnose::Moment;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -35,7 +36,7 @@ pub(super) fn reached(step: Step) {
 #[ignore = "the diagnoser that the other tests kill"]
 fn looks() {
     let pid = std::env::var(TARGET).unwrap().parse().unwrap();
-    let snapshot = sample::sample(pid, None, &Images::default(), &History::default()).unwrap();
+    let snapshot = sample::sample(pid, Moment::First, &Images::default(), &History::default()).unwrap().0;
     println!("\ndone {}", snapshot.threads.len());
 }
 

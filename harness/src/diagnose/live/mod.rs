@@ -52,7 +52,7 @@ mod walk;
 mod walked;
 mod window;
 
-use crate::diagnose::SampleError;
+use crate::diagnose::{Moment, SampleError};
 use crate::model::{Explained, Snapshot};
 use images::Images;
 use sample::History;
@@ -70,7 +70,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn sample(&self, pid: i32, at: Option<Instant>) -> Result<Snapshot, SampleError> {
+    pub(super) fn sample(&self, pid: i32, moment: Moment) -> Result<(Snapshot, Instant), SampleError> {
         if i64::from(pid) == i64::from(std::process::id()) {
             return Err(SampleError::OwnProcess { pid });
         }
@@ -81,7 +81,7 @@ impl Live {
         std::thread::scope(|scope| {
             let tracer = std::thread::Builder::new()
                 .name("gatherlock-stop".into())
-                .spawn_scoped(scope, || sample::sample(pid, at, &self.images, &self.history));
+                .spawn_scoped(scope, || sample::sample(pid, moment, &self.images, &self.history));
             let failed = |reason: &str| SampleError::Io { pid, what: "the threads".into(), reason: reason.into() };
             match tracer.map(std::thread::ScopedJoinHandle::join) {
                 Ok(Ok(result)) => result,

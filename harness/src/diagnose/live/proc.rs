@@ -3,6 +3,7 @@
 use crate::diagnose::SampleError;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 /// One line of `/proc/PID/maps`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +79,12 @@ pub(super) fn threads(pid: i32) -> io::Result<Vec<i32>> {
     Ok(tids)
 }
 
+/// How many threads a process has, by the links of their folder: it takes a fraction of what reading the folder does.
+pub(super) fn count(pid: i32) -> Option<usize> {
+    let links = fs::metadata(format!("/proc/{pid}/task")).ok()?.nlink();
+    usize::try_from(links.checked_sub(2)?).ok()
+}
+
 /// The process that traces this one, if any does.
 pub(super) fn tracer(pid: i32) -> Option<i32> {
     let field = |pid: i32, name: &str| -> Option<i32> {
@@ -92,6 +99,17 @@ pub(super) fn tracer(pid: i32) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_are_as_many_as_are_listed() {
+        let mut child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        let counted = (count(pid), threads(pid).map(|tids| tids.len()).ok());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(counted, (Some(1), Some(1)));
+        assert_eq!(count(pid), None);
+    }
 
     #[test]
     fn a_line_of_maps_with_a_space_in_its_path() {

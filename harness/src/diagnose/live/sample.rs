@@ -7,9 +7,9 @@ use super::remote::{read_process, read_words};
 use super::share::share;
 use super::spin;
 use super::stop::{self, Stopped};
-use super::tasks::{self, Task};
+use super::tasks::{self, Part, Task};
 use super::{files, syscalls};
-use crate::diagnose::SampleError;
+use crate::diagnose::{Moment, SampleError};
 use crate::model::{Gap, ParkedThread, RawModule, RawThread, SNAPSHOT_FORMAT, Snapshot};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -49,23 +49,26 @@ const MAX_REMEMBERED: usize = 1 << 16;
 /// Processes remembered.
 const MAX_PROCESSES: usize = 1 << 10;
 
-/// Stops `pid`, copies, resumes; not before `at`, and if possible soon after.
+/// Stops `pid`, copies, resumes: at a moment, or as soon as possible behind it. Returns when it was resumed, too.
 pub(super) fn sample(
     pid: i32,
-    at: Option<Instant>,
+    moment: Moment,
     images: &Images,
     history: &History,
-) -> Result<Snapshot, SampleError> {
+) -> Result<(Snapshot, Instant), SampleError> {
+    let at = if let Moment::At(at) = moment { Some(at) } else { None };
     let (process, tasks) = if let Some(at) = at {
         let process = Process::read(pid, images)?;
-        let begin = at.checked_sub(history.ahead(pid)).unwrap_or(at);
+        // A little earlier than needed, so that the stop comes when it was asked for.
+        let begin = at.checked_sub(history.ahead(pid) * 5 / 4).unwrap_or(at);
         std::thread::sleep(begin.saturating_duration_since(Instant::now()));
         let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
-        (process, tasks::read(pid, &tids, || ()).parts)
+        (process, tasks::read(pid, &tids, Part::All, || ()).parts)
     } else {
         // A process that shows no threads shows nothing else either; why, is said there.
         let tids = proc::threads(pid).unwrap_or_default();
-        let read = tasks::read(pid, &tids, || Process::read(pid, images));
+        let part = if moment == Moment::First { Part::Moving } else { Part::All };
+        let read = tasks::read(pid, &tids, part, || Process::read(pid, images));
         history.remember(pid, read.took);
         (read.beside?, read.parts)
     };
@@ -75,7 +78,7 @@ pub(super) fn sample(
         Ok(registers) => standing.push(Standing { tid, task, registers }),
         Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
     })?;
-    let started: HashMap<i32, u64> = standing.iter().map(|thread| (thread.tid, thread.task.started)).collect();
+    let mut started: HashMap<i32, u64> = standing.iter().map(|thread| (thread.tid, thread.task.started)).collect();
     let mut threads = copies(pid, standing, &mappings);
     let begun = stopped.since;
     let taken_us = monotonic_us();
@@ -90,8 +93,12 @@ pub(super) fn sample(
     let sockets = files::sockets(pid, &descriptors(&threads));
     stop::reached(stop::Step::Read);
     drop(stopped);
-
-    let stopped_us = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let ran = Instant::now();
+    let stopped_us = u64::try_from((ran - begun).as_micros()).unwrap_or(u64::MAX);
+    if moment == Moment::First {
+        let took = lasting(pid, &mut threads, &mut started);
+        history.remember(pid, took + history.ahead(pid));
+    }
 
     if unknown > 0 {
         gaps.push(gap(
@@ -104,7 +111,22 @@ pub(super) fn sample(
     let files = files::describe(pid, &descriptors(&threads), sockets);
     spin::record(pid, &threads, &mappings, &mut words);
     let format = SNAPSHOT_FORMAT.to_owned();
-    Ok(Snapshot { format, pid, taken_us, stopped_us, threads, modules, parked, words, files, gaps })
+    Ok((Snapshot { format, pid, taken_us, stopped_us, threads, modules, parked, words, files, gaps }, ran))
+}
+
+/// Reads what was not read of the threads before they were stopped; how long that took.
+fn lasting(pid: i32, threads: &mut [RawThread], started: &mut HashMap<i32, u64>) -> Duration {
+    let tids: Vec<i32> = threads.iter().map(|thread| thread.tid).collect();
+    let read = tasks::read(pid, &tids, Part::Lasting, || ());
+    for (thread, (tid, task)) in threads.iter_mut().zip(read.parts) {
+        thread.name = task.name;
+        thread.wchan = task.wchan;
+        if thread.cpu_us == 0 {
+            thread.cpu_us = task.cpu_us;
+        }
+        started.insert(tid, task.started);
+    }
+    read.took
 }
 
 fn gap(what: &str, why: &str) -> Gap {
@@ -243,8 +265,7 @@ fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
 impl History {
     fn ahead(&self, pid: i32) -> Duration {
         let known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
-        // A little more, so that the stop comes when it was asked for.
-        known.get(&pid).copied().unwrap_or_default() * 5 / 4
+        known.get(&pid).copied().unwrap_or_default()
     }
 
     fn remember(&self, pid: i32, ahead: Duration) {

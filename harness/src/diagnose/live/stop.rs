@@ -2,7 +2,7 @@
 //! `SIGSTOP`, so that neither the target nor its parent notices.
 
 use super::proc;
-use super::tasks::{self, Task};
+use super::tasks::{self, Part, Task};
 use crate::diagnose::SampleError;
 use std::collections::BTreeMap;
 use std::io;
@@ -75,6 +75,9 @@ impl Stopped {
             // First read, then stop: `state` and `wchan` of a stopped thread tell of the stop. Reading all before
             // stopping any keeps the slow part out of the stop.
             if tasks.is_empty() {
+                if stopped.missed.is_empty() && proc::count(pid) == Some(stopped.threads.len()) {
+                    break;
+                }
                 let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
                 let new: Vec<i32> = tids.into_iter().filter(|tid| !stopped.knows(*tid)).collect();
                 if new.is_empty() {
@@ -86,7 +89,7 @@ impl Stopped {
                     stopped.missed.extend(new.into_iter().map(|tid| (tid, reason.to_owned())));
                     break;
                 }
-                tasks = tasks::read(pid, &new, || ()).parts;
+                tasks = tasks::read(pid, &new, Part::All, || ()).parts;
             }
             if stopped.threads.is_empty() {
                 if let Some(at) = at {

@@ -26,18 +26,29 @@ pub(super) struct Task {
     pub(super) started: u64,
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// Everything.
+    All,
+    /// What must be read before a stop, for a comparison: state, CPU time and switches.
+    Moving,
+    /// The rest: name, start, and where the kernel put the thread to sleep.
+    Lasting,
+}
+
 /// Reads what can be read about these threads, in order, while something else is done `beside` it.
-pub(super) fn read<V>(pid: i32, tids: &[i32], beside: impl FnOnce() -> V) -> Shared<(i32, Task), V> {
+pub(super) fn read<V>(pid: i32, tids: &[i32], part: Part, beside: impl FnOnce() -> V) -> Shared<(i32, Task), V> {
     let worker = || {
         let mut folder = Folder::of(pid);
-        move |number: usize| (tids[number], folder.task(tids[number]))
+        move |number: usize| (tids[number], folder.task(tids[number], part))
     };
     share(tids.len(), worker, beside)
 }
 
 /// Reads what can be read about a thread; whatever cannot stays empty.
 pub(super) fn task(pid: i32, tid: i32) -> Task {
-    Folder::of(pid).task(tid)
+    Folder::of(pid).task(tid, Part::All)
 }
 
 /// The threads of a process as a folder, and what is used again for each file in it.
@@ -54,16 +65,21 @@ impl Folder {
         Folder { folder, path, buffer: vec![0; ROOM] }
     }
 
-    fn task(&mut self, tid: i32) -> Task {
+    fn task(&mut self, tid: i32, part: Part) -> Task {
         let mut task = Task { state: '?', ..Task::default() };
-        parse_stat(&text(self.file(tid, "stat")), &mut task);
-        let wchan = self.file(tid, "wchan");
-        task.wchan = (!wchan.is_empty() && wchan != b"0").then(|| text(wchan));
+        if part != Part::Moving {
+            parse_stat(&text(self.file(tid, "stat")), &mut task);
+            let wchan = self.file(tid, "wchan");
+            task.wchan = (!wchan.is_empty() && wchan != b"0").then(|| text(wchan));
+        }
+        if part == Part::Lasting {
+            return task;
+        }
         // Nanoseconds, where the kernel offers them; ticks of 10 ms from `stat` otherwise.
         if let Some(ns) = self.file(tid, "schedstat").split(|byte| *byte == b' ').next().and_then(number) {
             task.cpu_us = ns / 1000;
         }
-        task.voluntary_switches = switches(self.file(tid, "status"));
+        parse_status(self.file(tid, "status"), &mut task);
         task
     }
 
@@ -97,10 +113,15 @@ fn number(digits: &[u8]) -> Option<u64> {
     std::str::from_utf8(digits).ok()?.trim().parse().ok()
 }
 
-/// Voluntary switches, of which one of the last lines of `status` tells. The kernel escapes line breaks in the name.
-pub(super) fn switches(status: &[u8]) -> u64 {
-    let mut lines = status.rsplit(|byte| *byte == b'\n');
-    lines.find_map(|line| number(line.strip_prefix(b"voluntary_ctxt_switches:")?)).unwrap_or(0)
+/// Takes the state and the voluntary switches from a `status` text. The kernel escapes line breaks in the name.
+pub(super) fn parse_status(status: &[u8], task: &mut Task) {
+    let mut lines = status.split(|byte| *byte == b'\n');
+    if let Some(state) = lines.find_map(|line| line.strip_prefix(b"State:")?.trim_ascii_start().first().copied()) {
+        task.state = char::from(state);
+    }
+    // One of the last.
+    let switches = lines.rev().find_map(|line| number(line.strip_prefix(b"voluntary_ctxt_switches:")?));
+    task.voluntary_switches = switches.unwrap_or(0);
 }
 
 /// Takes name, state, CPU time and start time from a `stat` line.
@@ -128,7 +149,7 @@ mod tests {
         for count in [1, 7, 300] {
             // What is no thread of this process has no state, and is listed all the same.
             let tids: Vec<i32> = std::iter::once(own).chain((2..).map(|n| -n)).take(count).collect();
-            let read = read(own, &tids, || ()).parts;
+            let read = read(own, &tids, Part::All, || ()).parts;
             assert_eq!(read.iter().map(|(tid, _)| *tid).collect::<Vec<_>>(), tids, "{count}");
             assert!(read[0].1.state != '?' && read[1..].iter().all(|(_, task)| task.state == '?'), "{count}");
         }
@@ -175,9 +196,27 @@ mod tests {
     }
 
     #[test]
-    fn switches_of_a_status() {
-        let status = b"Name:\tvoluntary_ctxt_switches:7\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3";
-        assert_eq!(switches(status), 12);
-        assert_eq!(switches(b""), 0);
+    fn state_and_switches_of_a_status() {
+        let status = b"Name:\tvoluntary_ctxt_switches:7\nState:\tS (sleeping)\nvoluntary_ctxt_switches:\t12\n\
+            nonvoluntary_ctxt_switches:\t3";
+        let mut task = Task { state: '?', ..Task::default() };
+        parse_status(b"", &mut task);
+        assert_eq!((task.state, task.voluntary_switches), ('?', 0));
+        parse_status(status, &mut task);
+        assert_eq!((task.state, task.voluntary_switches), ('S', 12));
+    }
+
+    #[test]
+    fn two_parts_are_all() {
+        let tid = nix::unistd::gettid().as_raw();
+        let own = i32::try_from(std::process::id()).unwrap();
+        let part = |part| Folder::of(own).task(tid, part);
+        let (lasting, moving, all) = (part(Part::Lasting), part(Part::Moving), part(Part::All));
+        assert_eq!((&lasting.name, lasting.started), (&all.name, all.started));
+        assert!(!all.name.is_empty() && all.started > 0);
+        assert_eq!((moving.name.as_str(), moving.wchan, moving.started), ("", None, 0));
+        assert_eq!((moving.state, all.state), ('R', 'R'));
+        assert!(moving.cpu_us <= all.cpu_us);
+        assert!(moving.voluntary_switches <= all.voluntary_switches);
     }
 }

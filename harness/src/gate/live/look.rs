@@ -109,6 +109,24 @@ impl Samples<'_> {
         self.sample_at(None);
     }
 
+    /// Takes the first of two samples; when the process ran again.
+    fn first(&mut self) -> Instant {
+        let sample = match &self.process {
+            Some(process) if self.error.is_none() => self.engine.sample_first(process.pid),
+            _ => return Instant::now(),
+        };
+        match sample {
+            Ok((snapshot, ran)) => {
+                self.taken.push(snapshot);
+                ran
+            }
+            Err(error) => {
+                self.error = Some(error);
+                Instant::now()
+            }
+        }
+    }
+
     /// Takes a sample whose stop comes at a given moment.
     fn sample_at(&mut self, at: Option<Instant>) {
         let Some(process) = &self.process else { return };
@@ -222,9 +240,9 @@ impl Looker {
     ) -> Result<Look, LookError> {
         let Some(pid) = samples.process.as_ref().map(|process| process.pid) else { return Err(LookError::Nothing) };
         let gaps = samples.gaps.clone();
-        samples.sample();
+        let mut ran = samples.first();
         for glance in 1.. {
-            let end = Instant::now() + PAUSE;
+            let end = ran + PAUSE;
             samples.prepare();
             wait(end - AHEAD, interrupted)?;
             samples.sample_at(Some(end));
@@ -244,6 +262,7 @@ impl Looker {
             samples.taken.clear();
             samples.taken.extend(samples.explained.take());
             samples.gaps.clone_from(&gaps);
+            ran = Instant::now();
         }
         Err(LookError::Nothing)
     }
@@ -305,8 +324,7 @@ impl Looker {
             && !samples.ended()
         {
             // It answered in time, and the caller wants to know about the process as well.
-            samples.sample();
-            let end = Instant::now() + PAUSE;
+            let end = samples.first() + PAUSE;
             samples.prepare();
             wait(end - AHEAD, interrupted)?;
             samples.sample_at(Some(end));
