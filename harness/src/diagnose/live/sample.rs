@@ -60,7 +60,8 @@ pub(super) fn sample(
     let (process, tasks) = if let Some(at) = at {
         let process = Process::read(pid, images)?;
         // A little earlier than needed, so that the stop comes when it was asked for.
-        let begin = at.checked_sub(history.ahead(pid) * 5 / 4).unwrap_or(at);
+        let ahead = history.ahead(pid) * 3 / 2 + Duration::from_micros(200);
+        let begin = at.checked_sub(ahead).unwrap_or(at);
         std::thread::sleep(begin.saturating_duration_since(Instant::now()));
         let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
         (process, tasks::read(pid, &tids, Part::All, || ()).parts)
