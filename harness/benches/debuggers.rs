@@ -24,8 +24,9 @@ mod linux {
     /// What the executable was built with, for the headings and the limits.
     const BUILD: &str = "GATHERLOCK_BENCH_BUILD";
     const ROUNDS: &str = "GATHERLOCK_BENCH_ROUNDS";
-    /// From the end of the first stop of a look to the beginning of the second: the target runs. What is read meanwhile of
-    /// its symbols, and at the end of its threads' files, is no part of the dump's time; it is part of the processor time.
+    /// From the end of the first stop of a look to the beginning of the second: the target runs. What is done meanwhile (names
+    /// of its threads, the first sample's stacks, symbols and code, and at the end its threads' files) is no part of the
+    /// dump's time; it is part of the processor time.
     const PAUSE: Duration = Duration::from_millis(250);
     /// Threads of the target, and the case that has so many.
     const SIZES: [(usize, &str); 3] = [(5, "ab-ba-std"), (10, "crowd-5"), (300, "crowd-295")];
