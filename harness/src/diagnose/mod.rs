@@ -12,6 +12,7 @@ mod access;
 mod error;
 #[cfg(live)]
 mod live;
+mod moment;
 mod shorten;
 
 #[cfg(not(live))]
@@ -25,18 +26,8 @@ pub(crate) use live::fuzzed;
 pub use shorten::shorten;
 
 use crate::model::{Explained, Snapshot};
+use moment::Moment;
 use std::time::Instant;
-
-/// Which sample is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Moment {
-    /// The first of two, now.
-    First,
-    /// One now.
-    Now,
-    /// One whose threads are stopped at this moment.
-    At(Instant),
-}
 
 /// Looks into live processes. Shared freely between threads; parsed executables and symbols are kept, so that the second
 /// sample of the same executable costs milliseconds.

@@ -1,6 +1,7 @@
 //! The engine where it cannot look into processes: it says so.
 
-use super::{Moment, SampleError};
+use super::SampleError;
+use super::moment::Moment;
 use crate::model::{Explained, Gap, Snapshot};
 use std::time::Instant;
 

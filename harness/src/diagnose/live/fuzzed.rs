@@ -9,7 +9,7 @@ use super::made::{self, BASE, STACK};
 use super::memory::Memory;
 use super::unwind::{self, RIP};
 use super::{explain, files, proc, tasks};
-use crate::diagnose::Moment;
+use crate::diagnose::moment::Moment;
 use crate::model::Snapshot;
 use std::cell::Cell;
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@ use super::images::Images;
 use super::sample::{self, History};
 use super::stop::Step;
 use super::{proc, tasks};
-use crate::diagnose::Moment;
+use crate::diagnose::moment::Moment;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};

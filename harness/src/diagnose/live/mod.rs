@@ -52,7 +52,8 @@ mod walk;
 mod walked;
 mod window;
 
-use crate::diagnose::{Moment, SampleError};
+use crate::diagnose::SampleError;
+use crate::diagnose::moment::Moment;
 use crate::model::{Explained, Snapshot};
 use images::Images;
 use sample::History;
