@@ -82,8 +82,10 @@ pub(super) fn serves_request(frame: &Logical) -> bool {
 }
 
 /// Functions of metrics libraries that a handler calls to write its page.
-const PAGE_WRITERS: [&str; 7] = [
+const PAGE_WRITERS: [&str; 9] = [
     "prometheus::registry::Registry::gather",
+    "<prometheus::registry::Registry>::gather",
+    "<metrics_exporter_prometheus::recorder::PrometheusHandle>::render",
     "prometheus::gather",
     "prometheus::encoder::text::TextEncoder",
     "as prometheus::encoder::Encoder>::encode",

@@ -91,8 +91,18 @@ pub(super) fn state(
 /// it polls in there, or in the `LocalSet` that is driven there.
 fn polls_task(stack: &Stack<'_>) -> bool {
     let shows = |path: &str| stack.logical().any(|frame| frame.function.contains(path));
-    let drives = ["tokio::runtime::runtime::Runtime::block_on", "tokio::task::local::LocalSet::run_until"];
-    shows("tokio::runtime::task::raw::poll") && drives.into_iter().any(shows)
+    shows("tokio::runtime::task::raw::poll") && stack.logical().any(|frame| drives_tasks(&frame.function))
+}
+
+fn drives_tasks(function: &str) -> bool {
+    // As the older mangling tells it, and as v0 does.
+    const DRIVES: [&str; 4] = [
+        "tokio::runtime::runtime::Runtime::block_on",
+        "<tokio::runtime::runtime::Runtime>::block_on",
+        "tokio::task::local::LocalSet::run_until",
+        "<tokio::task::local::LocalSet>::run_until",
+    ];
+    DRIVES.iter().any(|path| function.contains(path))
 }
 
 /// By its frames; where names are missing, by what its functions contain, or else by the name that tokio gives its threads.
@@ -111,4 +121,22 @@ fn is_worker(stack: &Stack<'_>) -> bool {
 
 fn is_tokio(stack: &Stack<'_>) -> bool {
     is_worker(stack) || shows(stack, DRIVER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_on_one_thread_in_both_manglings() {
+        for (function, drives) in [
+            ("tokio::runtime::runtime::Runtime::block_on", true),
+            ("<tokio::runtime::runtime::Runtime>::block_on::<app::serve::{closure#0}>", true),
+            ("<tokio::task::local::LocalSet>::run_until::<app::serve>::{closure#0}", true),
+            ("<tokio::runtime::runtime::Runtime>::spawn::<app::serve>", false),
+            ("app::Runtime::block_on", false),
+        ] {
+            assert_eq!(drives_tasks(function), drives, "{function}");
+        }
+    }
 }
