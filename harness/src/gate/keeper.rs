@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The journal's file name in the output folder.
@@ -180,7 +181,7 @@ fn fold_idle_stacks(diagnosis: &mut Diagnosis) {
         let idle = !thread.serves_request && !concerned.contains(&thread.tid) && thread.state != "R";
         if idle && thread.stack.len() > IDLE_FRAMES {
             thread.omitted_frames = u32::try_from(thread.stack.len() - IDLE_FRAMES).unwrap_or(u32::MAX);
-            thread.stack.truncate(IDLE_FRAMES);
+            Arc::make_mut(&mut thread.stack).truncate(IDLE_FRAMES);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Event, Evidence, Exchange, Outcome};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A diagnosis, as `diagnose --format json` prints it and as a hung trial carries it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -132,8 +133,8 @@ pub struct Thread {
     pub waits_for: Option<WaitsFor>,
     /// Whether it runs a request of the judged endpoint (its stack shows the handler gathering, encoding or rendering).
     pub serves_request: bool,
-    /// Innermost frame first.
-    pub stack: Vec<StackFrame>,
+    /// Innermost frame first. Threads that stand at the same instructions share it.
+    pub stack: Arc<Vec<StackFrame>>,
     /// Outer frames that were left out, because the thread only waits for work.
     #[serde(default)]
     pub omitted_frames: u32,

@@ -14,7 +14,7 @@ fn thread(tid: i32, name: &str, state: &str, serves: bool, stack: Vec<StackFrame
         syscall: asleep.then(|| "futex".into()),
         cpu_ms: if asleep { 0 } else { 1_998 },
         serves_request: serves,
-        stack,
+        stack: stack.into(),
         ..Thread::default()
     }
 }

@@ -178,7 +178,7 @@ fn hostile_diagnosis(found: &mut Diagnosis, at: &mut usize) {
     for thread in &mut found.threads {
         (thread.name, thread.state) = (nasty(at), nasty(at));
         (thread.wchan, thread.syscall) = (Some(nasty(at)), Some(nasty(at)));
-        for frame in &mut thread.stack {
+        for frame in std::sync::Arc::make_mut(&mut thread.stack) {
             (frame.function, frame.file, frame.module) = (nasty(at), Some(nasty(at)), nasty(at));
         }
     }

@@ -5,7 +5,7 @@ use super::images::Images;
 use super::memory::Memory;
 use super::rules;
 use super::spin::{self, Spinning};
-use super::stacks::{self, Known, Stack};
+use super::stacks::{self, Known, Presented, Stack};
 use super::suspects::{self, Suspect};
 use super::syscalls;
 use super::unwind::{End, RSP};
@@ -94,7 +94,9 @@ pub(super) fn explain(
     let mut explained = graph.explained;
     explained.runtime = runtime::state(&stacks, &waits, &memory, stuck);
     let has_server = stacks.iter().any(Stack::is_nameless) && runtime::has_server(&layout);
-    explained.threads = stacks.iter().map(|stack| thread(stack, first, &walker, &explained, has_server)).collect();
+    let mut presented = Presented::default();
+    let mut shown = |stack| thread(stack, first, &walker, &explained, has_server, &mut presented);
+    explained.threads = stacks.iter().map(&mut shown).collect();
     for thread in &mut explained.threads {
         thread.serves_request = (thread.serves_request && !apart.contains(&thread.tid)) || judged.contains(&thread.tid);
     }
@@ -304,6 +306,7 @@ fn thread(
     walker: &Walker<'_>,
     explained: &Explained,
     has_server: bool,
+    presented: &mut Presented,
 ) -> Thread {
     let edges = &explained.edges;
     let raw = stack.raw;
@@ -324,7 +327,7 @@ fn thread(
         serves_request: stack.logical().any(rules::serves_request)
             || serves_nameless(stack, explained, has_server)
             || serving::goes_on_to_write(stack, walker),
-        stack: stacks::present(stack, walker.layout),
+        stack: presented.of(stack, walker.layout),
         omitted_frames: 0,
     }
 }

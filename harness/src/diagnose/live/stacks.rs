@@ -183,8 +183,18 @@ fn name(layout: &Layout, frame: Frame) -> Named {
     }
 }
 
-/// The stack as reports show it.
-pub(super) fn present(stack: &Stack<'_>, layout: &Layout) -> Vec<StackFrame> {
+/// Stacks as reports show them: hundreds of threads may stand at the same instructions.
+#[derive(Default)]
+pub(super) struct Presented(HashMap<Vec<(u64, bool)>, Arc<Vec<StackFrame>>>);
+
+impl Presented {
+    pub(super) fn of(&mut self, stack: &Stack<'_>, layout: &Layout) -> Arc<Vec<StackFrame>> {
+        let at = stack.frames.iter().map(|named| (named.frame.pc, named.frame.returns)).collect();
+        Arc::clone(self.0.entry(at).or_insert_with(|| Arc::new(present(stack, layout))))
+    }
+}
+
+fn present(stack: &Stack<'_>, layout: &Layout) -> Vec<StackFrame> {
     let mut shown = Vec::new();
     for frame in stack.frames.iter() {
         for logical in frame.names.iter() {
