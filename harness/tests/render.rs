@@ -5,7 +5,7 @@
 
 mod render_fixture;
 
-use gatherlock::model::{Mode, Relation};
+use gatherlock::model::{Edge, Mode, Relation};
 use gatherlock::render::terminal::TerminalOptions;
 use gatherlock::render::{github, html, json, junit, markdown, svg, terminal};
 use render_fixture as fixture;
@@ -74,6 +74,21 @@ fn a_step_that_nobody_saw_is_called_supposed() {
     assert!(text.contains("supposed: nothing seen says that it would"), "{text}");
     assert!(text.contains("expected from    \"actor\"") && !text.contains("held by"), "{text}");
     assert!(text.contains("answers std::sync::mpsc channel"), "{text}");
+}
+
+#[test]
+fn the_hold_that_blocks_is_shown_and_never_a_place_in_the_queue_instead() {
+    let text = |found: &_| terminal::diagnosis(found, &TerminalOptions::default());
+    let mut alone = fixture::diagnoses::self_wait();
+    alone.edges.retain(|edge| edge.relation != Relation::Holds);
+    assert!(!text(&alone).contains("reserved for"), "{}", text(&alone));
+    let mut both = fixture::diagnoses::two_threads();
+    let shown = text(&both);
+    for hold in both.edges.clone().into_iter().filter(|edge| edge.relation == Relation::Holds) {
+        both.edges.insert(0, Edge { relation: Relation::Queued, ..hold });
+    }
+    let held = |text: &str| text.lines().filter(|line| line.contains(" by  ")).map(str::to_string).collect::<Vec<_>>();
+    assert!(held(&shown).len() == 2 && held(&text(&both)) == held(&shown), "{}", text(&both));
 }
 
 #[test]

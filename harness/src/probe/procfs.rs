@@ -101,7 +101,8 @@ pub fn thread(pid: i32, tid: i32) -> Option<ThreadStat> {
         state,
         wchan: wchan(&folder),
         syscall: syscall(&folder)?,
-        cpu_us: on_cpu_ns.map_or_else(|| ticks.saturating_mul(1_000_000) / clock_ticks_per_second(), |ns| ns / 1000),
+        cpu_us: on_cpu_ns
+            .map_or_else(|| ticks.saturating_mul(1_000_000) / clock_ticks_per_second().max(1), |ns| ns / 1000),
         voluntary,
         involuntary,
     })

@@ -4,6 +4,7 @@
 use super::share::{Shared, share};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use rustix::param::clock_ticks_per_second;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
@@ -133,9 +134,7 @@ pub(super) fn parse_stat(stat: &str, task: &mut Task) {
     fields.iter_mut().zip(rest.split(' ')).for_each(|(field, text)| *field = text);
     let number = |index: usize| fields[index].parse::<u64>().unwrap_or(0);
     task.state = fields[0].chars().next().unwrap_or('?');
-    // SAFETY: sysconf has no preconditions.
-    let ticks = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100).max(1);
-    task.cpu_us = number(11).saturating_add(number(12)).saturating_mul(1_000_000) / ticks;
+    task.cpu_us = number(11).saturating_add(number(12)).saturating_mul(1_000_000) / clock_ticks_per_second().max(1);
     task.started = number(19);
 }
 
