@@ -277,7 +277,8 @@ impl Shared<'_> {
         let mut keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner);
         if !record.trial.void_before.is_empty() {
             let tries = record.trial.void_before.len();
-            keeper.problem(format!("{case}: void {tries} times because the machine was busy, then run again alone"));
+            let times = if tries == 1 { "once".to_string() } else { format!("{tries} times") };
+            keeper.problem(format!("{case}: void {times} because the machine was busy, then run again alone"));
         }
         let kept = keeper.record(record.clone());
         drop(keeper);
