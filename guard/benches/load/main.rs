@@ -155,10 +155,12 @@ fn alone(cpus: usize) {
     std::fs::write(Path::new(&folder).join("cost.json"), text + "\n").expect("the folder takes a file");
 }
 
-/// Scrapes a second of 32 threads that scrape as fast as they can.
+/// How many a crowd of scrapers is.
+const SCRAPERS: usize = 32;
+
+/// Scrapes a second of [`SCRAPERS`] threads that scrape as fast as they can.
 fn crowd() {
-    const SCRAPERS: usize = 32;
-    println!("\n## 32 scrapers at once: scrapes a second\n");
+    println!("\n## {SCRAPERS} scrapers at once: scrapes a second\n");
     for series in [1_000, 10_000] {
         let subjects = subjects(series);
         if series == 1_000 {

@@ -2,7 +2,7 @@
 
 use super::subject::{Subject, naive, subjects};
 use super::waits::{Spent, Waits, observed, so_far};
-use super::{head, middle, paired, row, writers};
+use super::{SCRAPERS, head, middle, paired, row, writers};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,6 +33,8 @@ enum Writing {
 /// What goes on beside the scraper, and for how long in each round.
 struct Load {
     title: String,
+    /// How many scrapers, each at the pace of `scrapes`.
+    scrapers: usize,
     scrapes: Pace,
     writing: Writing,
     round: Duration,
@@ -155,6 +157,24 @@ fn write(subject: &Subject, writer: usize, going: impl Fn() -> bool) -> Wrote {
     wrote.0
 }
 
+/// The scrapers of a round, which it lasts as long as; adds how long each scrape took.
+fn scraped(subject: &Subject, load: &Load, scrapes: &mut Waits) {
+    let began = Instant::now();
+    let scraper = || {
+        let mut own = Apart(Waits::default());
+        let scrape = || {
+            (subject.scrape)();
+        };
+        paced(scrape, load.scrapes, &mut own.0, &mut Waits::default(), || began.elapsed() < load.round);
+        own.0
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (1..load.scrapers).map(|_| scope.spawn(scraper)).collect();
+        scrapes.merge(&scraper());
+        others.into_iter().for_each(|other| scrapes.merge(&other.join().expect("no panic")));
+    });
+}
+
 fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
     match load.writing {
         Writing::Apart(registrations) => press_apart(subject, load, registrations, seen),
@@ -164,14 +184,10 @@ fn press(subject: &Subject, load: &Load, seen: &mut Seen) {
 
 fn press_together(subject: &Subject, load: &Load, writers: usize, seen: &mut Seen) {
     let stop = Apart(AtomicBool::new(false));
-    let began = Instant::now();
     let going = || !stop.0.load(Ordering::Relaxed);
     std::thread::scope(|scope| {
         let writing: Vec<_> = (0..writers).map(|writer| scope.spawn(move || write(subject, writer, going))).collect();
-        let scrape = || {
-            (subject.scrape)();
-        };
-        paced(scrape, load.scrapes, &mut seen.scrapes, &mut Waits::default(), || began.elapsed() < load.round);
+        scraped(subject, load, &mut seen.scrapes);
         stop.0.store(true, Ordering::Relaxed);
         for wrote in writing.into_iter().map(|writing| writing.join().expect("no panic")) {
             seen.registers.merge(&wrote.registers);
@@ -185,7 +201,6 @@ fn press_together(subject: &Subject, load: &Load, writers: usize, seen: &mut See
 
 fn press_apart(subject: &Subject, load: &Load, registrations: Pace, seen: &mut Seen) {
     let stop = Apart(AtomicBool::new(false));
-    let began = Instant::now();
     let going = || !stop.0.load(Ordering::Relaxed);
     let Seen { scrapes, registers, locks, updates, updater, registrar, .. } = seen;
     std::thread::scope(|scope| {
@@ -207,10 +222,7 @@ fn press_apart(subject: &Subject, load: &Load, registrations: Pace, seen: &mut S
                 (*registers, *locks) = own.0;
             })
         });
-        let scrape = || {
-            (subject.scrape)();
-        };
-        paced(scrape, load.scrapes, scrapes, &mut Waits::default(), || began.elapsed() < load.round);
+        scraped(subject, load, scrapes);
         stop.0.store(true, Ordering::Relaxed);
         updating.join().expect("no panic");
         registering.into_iter().for_each(|registering| registering.join().expect("no panic"));
@@ -302,7 +314,7 @@ fn naive_keeps_up() -> u32 {
     let mut kept = STEP;
     for times in (STEP..200).step_by(STEP as usize) {
         let (scrapes, writing) = (Pace::a_second(times), Writing::Apart(Pace::Full));
-        let load = Load { title: String::new(), scrapes, writing, round, rounds: 1 };
+        let load = Load { title: String::new(), scrapers: 1, scrapes, writing, round, rounds: 1 };
         let mut seen = Seen::default();
         press(&naive, &load, &mut seen);
         let part = seen.scrapes.len() as f64 / (f64::from(times) * round.as_secs_f64());
@@ -327,7 +339,7 @@ pub(super) fn all(wants: impl Fn(&str) -> bool) {
     let (ten, full) = (Pace::a_second(10), Writing::Apart(Pace::Full));
     let often = Writing::Apart(Pace::a_second(5_000));
     let run = |title: &str, scrapes, writing, round, rounds| {
-        under(&Load { title: format!("10 000 series; {title}"), scrapes, writing, round, rounds });
+        under(&Load { title: format!("10 000 series; {title}"), scrapers: 1, scrapes, writing, round, rounds });
     };
     if wants("together") {
         let writers = writers();
@@ -335,6 +347,20 @@ pub(super) fn all(wants: impl Fn(&str) -> bool) {
             "threads that update at full speed and register after every {BATCH} updates: {writers}; 10 scrapes a second"
         );
         run(&title, ten, Writing::Together(writers), long, 20);
+    }
+    if wants("crowded") {
+        let writers = writers();
+        under(&Load {
+            title: format!(
+                "10 000 series; {SCRAPERS} scrapers at once beside threads that update at full speed and register after \
+                 every {BATCH} updates: {writers}"
+            ),
+            scrapers: SCRAPERS,
+            scrapes: Pace::Full,
+            writing: Writing::Together(writers),
+            round: long,
+            rounds: 16,
+        });
     }
     if wants("clocked") {
         run("updates and registrations at full speed, 10 scrapes a second", ten, full, long, 20);

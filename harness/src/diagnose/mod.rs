@@ -63,13 +63,14 @@ impl Engine {
         self.live.sample(pid, Moment::First)
     }
 
-    /// The same for a later sample of a process: its threads are stopped at `at`, or as soon as can be if that has passed.
-    /// What is read about them before that is read in time.
+    /// The second sample of the process of the first, and what [`Engine::explain`] says of both: its threads are stopped at
+    /// `at`, or as soon as can be if that has passed. What is read about them before that is read in time, and the
+    /// explanation begins while they are let go. The words that it reads of the process do not go into the sample.
     ///
     /// # Errors
     /// As for [`Engine::sample`].
-    pub fn sample_at(&self, pid: i32, at: Instant) -> Result<Snapshot, SampleError> {
-        self.live.sample(pid, Moment::At(at)).map(|(snapshot, _)| snapshot)
+    pub fn explained_at(&self, first: &Snapshot, at: Instant) -> Result<(Snapshot, Explained), SampleError> {
+        self.live.explained_at(first, at)
     }
 
     /// Reads what the explanation of a later sample of the same process will need of its files: unwinding tables, symbols

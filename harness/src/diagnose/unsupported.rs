@@ -14,6 +14,10 @@ impl Live {
         Err(SampleError::Unsupported { os: std::env::consts::OS, arch: std::env::consts::ARCH })
     }
 
+    pub(super) fn explained_at(&self, first: &Snapshot, at: Instant) -> Result<(Snapshot, Explained), SampleError> {
+        self.sample(first.pid, Moment::At(at)).map(|(snapshot, _)| (snapshot, Explained::default()))
+    }
+
     pub(super) fn prepare(&self, _first: &Snapshot) {}
 
     pub(super) fn explain(

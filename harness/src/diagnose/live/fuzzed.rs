@@ -130,7 +130,7 @@ pub(crate) fn samples(files: &Files, first: &Snapshot, second: &Snapshot) -> usi
 /// Two real samples of a process, and the files that they refer to.
 pub(crate) fn real_samples(pid: i32) -> (Files, Snapshot, Snapshot) {
     let (images, history) = (Images::default(), super::sample::History::default());
-    let sample = || super::sample::sample(pid, Moment::Now, &images, &history).unwrap().0;
+    let sample = || super::tracer::sample(pid, Moment::Now, &images, &history, |_| ()).unwrap().0;
     let (first, mut second) = (sample(), sample());
     second.words.append(&mut explain::explain(&images, Some(&first), None, &second, true, &[], &[]).read);
     (Files(images), first, second)

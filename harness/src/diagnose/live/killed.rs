@@ -1,9 +1,9 @@
 //! Tests that kill the diagnoser at every step of a stop: the kernel lets the target go, and no signal is lost.
 
 use super::images::Images;
-use super::sample::{self, History};
+use super::sample::History;
 use super::stop::Step;
-use super::{proc, tasks};
+use super::{proc, tasks, tracer};
 use crate::diagnose::moment::Moment;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -36,7 +36,7 @@ pub(super) fn reached(step: Step) {
 #[ignore = "the diagnoser that the other tests kill"]
 fn looks() {
     let pid = std::env::var(TARGET).unwrap().parse().unwrap();
-    let snapshot = sample::sample(pid, Moment::First, &Images::default(), &History::default()).unwrap().0;
+    let snapshot = tracer::sample(pid, Moment::First, &Images::default(), &History::default(), |_| ()).unwrap().0;
     println!("\ndone {}", snapshot.threads.len());
 }
 

@@ -44,6 +44,7 @@ mod symbolize;
 mod syscalls;
 mod tasks;
 mod tokio;
+mod tracer;
 mod unwind;
 mod versions;
 mod waits;
@@ -55,6 +56,7 @@ mod window;
 use crate::diagnose::SampleError;
 use crate::diagnose::moment::Moment;
 use crate::model::{Explained, Snapshot};
+use explain::Explanation;
 use images::Images;
 use sample::History;
 use stacks::Known;
@@ -71,25 +73,17 @@ pub(super) struct Live {
 }
 
 impl Live {
+    /// A sample, and when the process ran again.
     pub(super) fn sample(&self, pid: i32, moment: Moment) -> Result<(Snapshot, Instant), SampleError> {
-        if i64::from(pid) == i64::from(std::process::id()) {
-            return Err(SampleError::OwnProcess { pid });
-        }
-        if pid <= 0 {
-            return Err(SampleError::NoSuchProcess { pid });
-        }
-        // A thread of its own: whatever happens in it, its end detaches and resumes the target.
-        std::thread::scope(|scope| {
-            let tracer = std::thread::Builder::new()
-                .name("gatherlock-stop".into())
-                .spawn_scoped(scope, || sample::sample(pid, moment, &self.images, &self.history));
-            let failed = |reason: &str| SampleError::Io { pid, what: "the threads".into(), reason: reason.into() };
-            match tracer.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Ok(result)) => result,
-                Ok(Err(_)) => Err(failed("the sampling thread panicked; the process runs on")),
-                Err(e) => Err(failed(&e.to_string())),
-            }
-        })
+        tracer::sample(pid, moment, &self.images, &self.history, |_| ()).map(|(snapshot, ran, ())| (snapshot, ran))
+    }
+
+    /// The second sample at a moment, and its explanation, which begins while the last threads are let go.
+    pub(super) fn explained_at(&self, first: &Snapshot, at: Instant) -> Result<(Snapshot, Explained), SampleError> {
+        let explain = |second: &Snapshot| self.explanation(Some(first), second, true, &[], &[]).explained;
+        let moment = Moment::At(at);
+        let sampled = tracer::sample(first.pid, moment, &self.images, &self.history, explain);
+        sampled.map(|(snapshot, _, explained)| (snapshot, explained))
     }
 
     pub(super) fn prepare(&self, first: &Snapshot) {
@@ -105,10 +99,21 @@ impl Live {
         judged: &[i32],
         apart: &[i32],
     ) -> Explained {
-        let serves = |known: &mut Known| first.is_some_and(|first| known.serves(first, &second.modules));
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take_if(serves);
-        let mut explanation = explain::explain(&self.images, first, known.as_ref(), second, live, judged, apart);
+        let mut explanation = self.explanation(first, second, live, judged, apart);
         second.words.append(&mut explanation.read);
         explanation.explained
+    }
+
+    fn explanation(
+        &self,
+        first: Option<&Snapshot>,
+        second: &Snapshot,
+        live: bool,
+        judged: &[i32],
+        apart: &[i32],
+    ) -> Explanation {
+        let serves = |known: &mut Known| first.is_some_and(|first| known.serves(first, &second.modules));
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).take_if(serves);
+        explain::explain(&self.images, first, known.as_ref(), second, live, judged, apart)
     }
 }

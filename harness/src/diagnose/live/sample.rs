@@ -40,8 +40,15 @@ type ThreadId = (i32, i32, u64);
 #[derive(Default)]
 pub(super) struct History {
     threads: Mutex<HashMap<ThreadId, Disturbed>>,
-    /// By process, how long it took the last time to read what is read of its threads right before the stop.
-    ahead: Mutex<HashMap<i32, Duration>>,
+    /// By process, how long it took the last time to read the files of its threads.
+    ahead: Mutex<HashMap<i32, Ahead>>,
+}
+
+/// How long it takes to read what [`Part::Lasting`] and [`Part::Moving`] are, of all threads.
+#[derive(Clone, Copy, Default)]
+struct Ahead {
+    lasting: Duration,
+    moving: Duration,
 }
 
 /// Threads remembered; far more than any trial has.
@@ -50,28 +57,32 @@ const MAX_REMEMBERED: usize = 1 << 16;
 /// Processes remembered.
 const MAX_PROCESSES: usize = 1 << 10;
 
-/// Stops `pid`, copies, resumes: at a moment, or as soon as possible behind it. Returns when it was resumed, too.
-pub(super) fn sample(
+/// What was copied of a process while it stood.
+pub(super) struct Copied {
+    snapshot: Snapshot,
+    mappings: Vec<Mapping>,
+    /// When each thread started.
+    started: HashMap<i32, u64>,
+    /// What is known of sockets on which threads are blocked.
+    sockets: BTreeMap<i32, String>,
+}
+
+/// Stops `pid` and copies: at a moment, or as soon as possible behind it. Dropping the first lets it go.
+pub(super) fn copy(
     pid: i32,
     moment: Moment,
     images: &Images,
     history: &History,
-) -> Result<(Snapshot, Instant), SampleError> {
+) -> Result<(Stopped, Copied), SampleError> {
     let at = if let Moment::At(at) = moment { Some(at) } else { None };
     let (process, tasks) = if let Some(at) = at {
-        let process = Process::read(pid, images)?;
-        // A little earlier than needed, so that the stop comes when it was asked for.
-        let ahead = history.ahead(pid) * 3 / 2 + Duration::from_micros(200);
-        let begin = at.checked_sub(ahead).unwrap_or(at);
-        std::thread::sleep(begin.saturating_duration_since(Instant::now()));
-        let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
-        (process, tasks::read(pid, &tids, Part::All, || ()).parts)
+        (Process::read(pid, images)?, ahead_of(at, pid, history.ahead(pid))?)
     } else {
         // A process that shows no threads shows nothing else either; why, is said there.
         let tids = proc::threads(pid).unwrap_or_default();
         let part = if moment == Moment::First { Part::Moving } else { Part::All };
         let read = tasks::read(pid, &tids, part, || Process::read(pid, images));
-        history.remember(pid, read.took);
+        history.remember(pid, Ahead { lasting: Duration::ZERO, moving: read.took });
         (read.beside?, read.parts)
     };
     let Process { mappings, modules, places, mut gaps } = process;
@@ -80,12 +91,11 @@ pub(super) fn sample(
         Ok(registers) => standing.push(Standing { tid, task, registers }),
         Err(e) => gaps.push(gap(&format!("thread {tid}"), &e.to_string())),
     })?;
-    let mut started: HashMap<i32, u64> = standing.iter().map(|thread| (thread.tid, thread.task.started)).collect();
-    let mut threads = copies(pid, standing, &mappings);
-    let begun = stopped.since;
+    let started: HashMap<i32, u64> = standing.iter().map(|thread| (thread.tid, thread.task.started)).collect();
+    let threads = copies(pid, standing, &mappings);
     let taken_us = monotonic_us();
     let (parked, unknown) = parking::read(pid, &places);
-    let mut words = lock_words(pid, &threads, &parked);
+    let words = lock_words(pid, &threads, &parked);
     for (tid, reason) in &stopped.missed {
         // A thread that ended before it could be stopped is no part of the picture.
         if std::path::Path::new(&format!("/proc/{pid}/task/{tid}")).exists() {
@@ -94,26 +104,55 @@ pub(super) fn sample(
     }
     let sockets = files::sockets(pid, &descriptors(&threads));
     stop::reached(stop::Step::Read);
-    drop(stopped);
-    let ran = Instant::now();
-    let stopped_us = u64::try_from((ran - begun).as_micros()).unwrap_or(u64::MAX);
-    if moment == Moment::First {
-        let took = lasting(pid, &mut threads, &mut started);
-        history.remember(pid, took + history.ahead(pid));
-    }
-
     if unknown > 0 {
         gaps.push(gap(
             "parking_lot's parked threads",
             "its table does not have the layout known here, or was being changed",
         ));
     }
-    threads.sort_by_key(|thread| thread.tid);
-    history.account(pid, &mut threads, &started);
-    let files = files::describe(pid, &descriptors(&threads), sockets);
-    spin::record(pid, &threads, &mappings, &mut words);
     let format = SNAPSHOT_FORMAT.to_owned();
-    Ok((Snapshot { format, pid, taken_us, stopped_us, threads, modules, parked, words, files, gaps }, ran))
+    let files = BTreeMap::new();
+    let snapshot = Snapshot { format, pid, taken_us, stopped_us: 0, threads, modules, parked, words, files, gaps };
+    Ok((stopped, Copied { snapshot, mappings, started, sockets }))
+}
+
+impl Copied {
+    /// How many threads.
+    pub(super) fn threads(&self) -> usize {
+        self.snapshot.threads.len()
+    }
+
+    /// The rest of the sample, for which nobody has to stand; how long it was stopped is not known yet. What follows the first
+    /// of two samples is read when it runs again.
+    pub(super) fn complete(self, moment: Moment, history: &History) -> Snapshot {
+        let Copied { mut snapshot, mappings, mut started, sockets } = self;
+        let pid = snapshot.pid;
+        if moment == Moment::First {
+            let lasting = lasting(pid, &mut snapshot.threads, &mut started);
+            history.remember(pid, Ahead { lasting, ..history.ahead(pid) });
+        }
+        snapshot.threads.sort_by_key(|thread| thread.tid);
+        history.account(pid, &mut snapshot.threads, &started);
+        snapshot.files = files::describe(pid, &descriptors(&snapshot.threads), sockets);
+        spin::record(pid, &snapshot.threads, &mappings, &mut snapshot.words);
+        snapshot
+    }
+}
+
+/// Reads the threads right before a stop that is to come at a moment: what a comparison needs last, as what happens between
+/// then and the stop is not seen.
+fn ahead_of(at: Instant, pid: i32, ahead: Ahead) -> Result<Vec<(i32, Task)>, SampleError> {
+    // The stop has to come when it was asked for: with room for a reader that finds no processor beside this one.
+    let before = |needed: Duration| {
+        let begin = at.checked_sub(needed * 2 + Duration::from_micros(300)).unwrap_or(at);
+        std::thread::sleep(begin.saturating_duration_since(Instant::now()));
+    };
+    before(ahead.lasting + ahead.moving);
+    let tids = proc::threads(pid).map_err(|e| proc::failure(pid, "task list", &e))?;
+    let lasting = tasks::read(pid, &tids, Part::Lasting, || ()).parts;
+    before(ahead.moving);
+    let moving = tasks::read(pid, &tids, Part::Moving, || ()).parts;
+    Ok(lasting.into_iter().zip(moving).map(|((tid, lasting), (_, moving))| (tid, lasting.moved(moving))).collect())
 }
 
 /// Reads what was not read of the threads before they were stopped; how long that took.
@@ -184,7 +223,7 @@ fn copies(pid: i32, standing: Vec<Standing>, mappings: &[Mapping]) -> Vec<RawThr
             (start, length)
         })
         .collect();
-    let worker = || |number: usize| copy(pid, extents[number]);
+    let worker = || |number: usize| stack(pid, extents[number]);
     let stacks = share(standing.len(), worker, || ()).parts;
     let stacks = extents.iter().map(|(start, _)| *start).zip(stacks);
     standing.into_iter().zip(stacks).map(|(thread, (start, stack))| raw(thread, start, stack)).collect()
@@ -199,7 +238,7 @@ fn extent(sp: u64, mappings: &[Mapping]) -> (u64, u64) {
     (start, end.saturating_sub(start).min(MAX_STACK))
 }
 
-fn copy(pid: i32, (start, length): (u64, u64)) -> Vec<u8> {
+fn stack(pid: i32, (start, length): (u64, u64)) -> Vec<u8> {
     let mut stack = vec![0; usize::try_from(length).unwrap_or(0)];
     let mut read = read_process(pid, start, &mut stack);
     if read < stack.len() {
@@ -265,12 +304,12 @@ fn descriptors(threads: &[RawThread]) -> BTreeSet<i32> {
 }
 
 impl History {
-    fn ahead(&self, pid: i32) -> Duration {
+    fn ahead(&self, pid: i32) -> Ahead {
         let known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&pid).copied().unwrap_or_default()
     }
 
-    fn remember(&self, pid: i32, ahead: Duration) {
+    fn remember(&self, pid: i32, ahead: Ahead) {
         let mut known = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
         if known.len() > MAX_PROCESSES {
             known.clear();

@@ -1,14 +1,32 @@
 //! Work of many equal parts, done side by side where they are many.
 
+use nix::sched::{sched_getaffinity, sched_getcpu, sched_setaffinity};
+use nix::unistd::Pid;
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Fewer parts are done before another thread has started.
-const WORTH_A_THREAD: usize = 64;
+pub(super) const WORTH_A_THREAD: usize = 64;
 /// Parts that a thread takes at once.
 const PIECE: usize = 8;
+
+/// Goes to another processor, so that a thread which was just started has this one.
+///
+/// The kernel puts a new thread in line behind the one that started it, and another processor takes it from there only some
+/// milliseconds later, when all there is to do here is done.
+pub(super) fn step_aside() {
+    let own = Pid::from_raw(0);
+    let Ok(allowed) = sched_getaffinity(own) else { return };
+    let mut others = allowed;
+    // Where there is no other processor, the kernel refuses an empty set.
+    let moved = sched_getcpu().and_then(|here| others.unset(here)).and_then(|()| sched_setaffinity(own, &others));
+    if moved.is_ok() {
+        // What was allowed a moment ago can fail only if it no longer is; then the kernel has set what is.
+        let _ = sched_setaffinity(own, &allowed);
+    }
+}
 
 /// What came of it.
 pub(super) struct Shared<T, V> {
@@ -49,6 +67,9 @@ where
         // One that cannot be started, or that fails, leaves its part to this one.
         let helpers: Vec<_> =
             (1..threads).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok()).collect();
+        if !helpers.is_empty() {
+            step_aside();
+        }
         let beside = beside();
         work();
         for helper in helpers {
@@ -82,6 +103,16 @@ mod tests {
             let shared = share(count, || part, || "beside");
             assert_eq!(shared.parts, (0..count).collect::<Vec<_>>());
             assert_eq!((done.into_inner(), shared.beside), (count, "beside"));
+        }
+    }
+
+    #[test]
+    fn who_stepped_aside_may_run_where_it_might_before() {
+        let allowed = || sched_getaffinity(Pid::from_raw(0)).unwrap();
+        let before = allowed();
+        for _ in 0..20 {
+            step_aside();
+            assert_eq!(allowed(), before);
         }
     }
 

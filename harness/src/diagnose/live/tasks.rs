@@ -27,14 +27,23 @@ pub(super) struct Task {
     pub(super) started: u64,
 }
 
+impl Task {
+    /// What [`Part::Lasting`] says of a thread, with what [`Part::Moving`] said of it another time.
+    pub(super) fn moved(self, moving: Task) -> Task {
+        let Task { state, cpu_us, voluntary_switches, .. } = moving;
+        Task { state, cpu_us: if cpu_us > 0 { cpu_us } else { self.cpu_us }, voluntary_switches, ..self }
+    }
+}
+
 /// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
     /// Everything.
     All,
-    /// What must be read before a stop, for a comparison: state, CPU time and switches.
+    /// What must be read right before a stop, for a comparison: state and switches, and the CPU time of one that does not
+    /// sleep, as that of others stands still.
     Moving,
-    /// The rest: name, start, and where the kernel put the thread to sleep.
+    /// The rest: name, start, where the kernel put the thread to sleep, and CPU time.
     Lasting,
 }
 
@@ -73,14 +82,15 @@ impl Folder {
             let wchan = self.file(tid, "wchan");
             task.wchan = (!wchan.is_empty() && wchan != b"0").then(|| text(wchan));
         }
-        if part == Part::Lasting {
-            return task;
+        if part != Part::Lasting {
+            parse_status(self.file(tid, "status"), &mut task);
         }
-        // Nanoseconds, where the kernel offers them; ticks of 10 ms from `stat` otherwise.
-        if let Some(ns) = self.file(tid, "schedstat").split(|byte| *byte == b' ').next().and_then(number) {
-            task.cpu_us = ns / 1000;
+        if part != Part::Moving || task.state != 'S' {
+            // Nanoseconds, where the kernel offers them; ticks of 10 ms from `stat` otherwise.
+            if let Some(ns) = self.file(tid, "schedstat").split(|byte| *byte == b' ').next().and_then(number) {
+                task.cpu_us = ns / 1000;
+            }
         }
-        parse_status(self.file(tid, "status"), &mut task);
         task
     }
 
@@ -213,9 +223,15 @@ mod tests {
         let (lasting, moving, all) = (part(Part::Lasting), part(Part::Moving), part(Part::All));
         assert_eq!((&lasting.name, lasting.started), (&all.name, all.started));
         assert!(!all.name.is_empty() && all.started > 0);
-        assert_eq!((moving.name.as_str(), moving.wchan, moving.started), ("", None, 0));
+        assert_eq!((moving.name.as_str(), moving.wchan.as_deref(), moving.started), ("", None, 0));
         assert_eq!((moving.state, all.state), ('R', 'R'));
         assert!(moving.cpu_us <= all.cpu_us);
         assert!(moving.voluntary_switches <= all.voluntary_switches);
+        let expected = Task { cpu_us: moving.cpu_us, voluntary_switches: moving.voluntary_switches, ..all };
+        assert_eq!(Task { wchan: None, ..lasting.clone().moved(moving) }, Task { wchan: None, ..expected });
+        // One that sleeps is not asked for its time again.
+        let asleep = Task { state: 'S', voluntary_switches: 7, ..Task::default() };
+        let expected = Task { state: 'S', voluntary_switches: 7, ..lasting.clone() };
+        assert_eq!(lasting.moved(asleep), expected);
     }
 }

@@ -100,15 +100,13 @@ struct Samples<'a> {
     taken: Vec<Snapshot>,
     /// The last one, when it has been explained, as it was before.
     explained: Option<Snapshot>,
+    /// What was taken and explained in one go, behind those `taken`.
+    again: Option<(Snapshot, Explained)>,
     gaps: Vec<Gap>,
     error: Option<SampleError>,
 }
 
 impl Samples<'_> {
-    fn sample(&mut self) {
-        self.sample_at(None);
-    }
-
     /// Takes the first of two samples; when the process ran again.
     fn first(&mut self) -> Instant {
         let sample = match &self.process {
@@ -127,17 +125,22 @@ impl Samples<'_> {
         }
     }
 
-    /// Takes a sample whose stop comes at a given moment.
-    fn sample_at(&mut self, at: Option<Instant>) {
+    /// Takes the second sample, whose stop comes at a given moment, and explains both.
+    fn again(&mut self, at: Instant) {
+        let Some(first) = self.taken.first().filter(|_| self.error.is_none()) else { return };
+        match self.engine.explained_at(first, at) {
+            Ok(again) => self.again = Some(again),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    /// Takes a sample.
+    fn sample(&mut self) {
         let Some(process) = &self.process else { return };
         if self.error.is_some() {
             return;
         }
-        let sample = match at {
-            Some(at) => self.engine.sample_at(process.pid, at),
-            None => self.engine.sample(process.pid),
-        };
-        match sample {
+        match self.engine.sample(process.pid) {
             Ok(snapshot) => self.taken.push(snapshot),
             Err(error) => self.error = Some(error),
         }
@@ -157,12 +160,18 @@ impl Samples<'_> {
 
     /// The first and the last sample, explained; `None` without a sample. What is missing goes to the gaps.
     fn explained(&mut self) -> Option<Explained> {
-        let explained = self.taken.pop().map(|mut last| {
-            let words = last.words.clone();
-            let explained = self.engine.explain(self.taken.first(), &mut last, true);
-            self.explained = Some(Snapshot { words, ..last });
-            explained
-        });
+        let explained = match self.again.take() {
+            Some((last, explained)) => {
+                self.explained = Some(last);
+                Some(explained)
+            }
+            None => self.taken.pop().map(|mut last| {
+                let words = last.words.clone();
+                let explained = self.engine.explain(self.taken.first(), &mut last, true);
+                self.explained = Some(Snapshot { words, ..last });
+                explained
+            }),
+        };
         if let Some(error) = self.error.take() {
             let what = "a sample of the process".to_string();
             self.gaps.push(Gap { what, why: error.to_string(), uncovers: true });
@@ -222,6 +231,7 @@ impl Looker {
             process,
             taken: Vec::new(),
             explained: None,
+            again: None,
             gaps: Vec::new(),
             error: None,
         };
@@ -245,7 +255,7 @@ impl Looker {
             let end = ran + PAUSE;
             samples.prepare();
             wait(end - AHEAD, interrupted)?;
-            samples.sample_at(Some(end));
+            samples.again(end);
             match samples.error.take() {
                 Some(SampleError::NoSuchProcess { .. } | SampleError::Ended { .. }) => {
                     return Err(LookError::Ended { pid });
@@ -327,7 +337,7 @@ impl Looker {
             let end = samples.first() + PAUSE;
             samples.prepare();
             wait(end - AHEAD, interrupted)?;
-            samples.sample_at(Some(end));
+            samples.again(end);
         }
         let health = asked.and_then(|(flight, told): (InFlight, Receiver<Exchange>)| {
             let exchange = told.recv_timeout(options.bound).ok();
