@@ -42,7 +42,10 @@ pub(crate) fn takes_gzip(accept_encoding: Option<&str>) -> bool {
     let (mut by_name, mut by_star) = (None, None);
     for coding in accept_encoding.unwrap_or("").split(',') {
         let (name, rest) = coding.split_once(';').unwrap_or((coding, ""));
-        let quality = rest.trim().strip_prefix("q=").map_or(1.0, read_quality);
+        let is_quality = |name: &str| name.trim().eq_ignore_ascii_case("q");
+        let quality = rest.split(';').filter_map(|parameter| parameter.split_once('='));
+        let quality = quality.filter(|(name, _)| is_quality(name)).map(|(_, value)| read_quality(value.trim())).next();
+        let quality = quality.unwrap_or(1.0);
         match name.trim().to_ascii_lowercase().as_str() {
             "gzip" | "x-gzip" => by_name = Some(quality),
             "*" => by_star = Some(quality),
@@ -101,7 +104,9 @@ mod tests {
         for yes in ["gzip", "deflate, gzip;q=0.5", "*", "GZIP ; q=1"] {
             assert!(takes_gzip(Some(yes)), "{yes}");
         }
-        for no in ["", "identity", "gzip;q=0", "*, gzip;q=0", "br", "gzip;q=x"] {
+        for no in
+            ["", "identity", "gzip;q=0", "*, gzip;q=0", "br", "gzip;q=x", "gzip;Q=0", "gzip; q = 0", "gzip;x=1;q=0"]
+        {
             assert!(!takes_gzip(Some(no)), "{no}");
         }
         assert!(!takes_gzip(None));

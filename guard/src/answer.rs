@@ -131,7 +131,7 @@ pub(crate) fn assemble(inner: &Inner, arrivals: &[Arrival<Landed>], facts: &Fact
         Format::Text => "text/plain; version=0.0.4; charset=utf-8",
         Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
     };
-    let mut answer = match compressed(facts, format, &pages, &tail) {
+    let mut answer = match compressed(inner, facts, format, &pages, &tail) {
         Some(body) => {
             let mut answer = Answer::new(200, content_type, body);
             answer.headers.push(("content-encoding", "gzip".to_string()));
@@ -230,10 +230,14 @@ fn refusal(inner: &Inner, choices: &[Choice<'_>], facts: &Facts, now: Instant) -
     Answer::plain(503, text, facts.head)
 }
 
-/// Why groups are missing or stale in an answer that has others, as a header value.
+/// Why groups are missing or stale, or families missing, in an answer that has others, as a header value.
 fn reasons(groups: &[Group], choices: &[Choice<'_>]) -> Option<String> {
-    let told = |(group, choice): (&Group, &Choice<'_>)| Some(format!("{}: {}", group.name, choice.reason.as_ref()?));
-    let mut told: Vec<String> = groups.iter().zip(choices).filter_map(told).collect();
+    let mut told = Vec::new();
+    for (group, choice) in groups.iter().zip(choices) {
+        told.extend(choice.reason.as_ref().map(|reason| format!("{}: {reason}", group.name)));
+        let families = choice.page.map_or(&[][..], |(_, content)| &content.missing);
+        told.extend(families.iter().map(|(family, reason)| format!("{}/{family}: {reason}", group.name)));
+    }
     told.extend(doubt(groups, choices));
     let printable = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
     (!told.is_empty()).then(|| shortened(told.join("; ").chars().map(printable).collect()))
@@ -286,21 +290,31 @@ fn tail(inner: &Inner, choices: &[Choice<'_>], format: Format, now: Instant) -> 
                 .filter(|_| choice.stuck)
                 .map(|(at, from)| (at, since(from))),
             panics: choice.last.map_or(&[], |page| &page.panics),
+            missing: choice
+                .page
+                .map_or(&[][..], |(_, content)| &content.missing)
+                .iter()
+                .map(|(of, _)| of.as_str())
+                .collect(),
         });
     }
     own::write(&inner.counts, inner.flights.waiting(), &states, format)
 }
 
 #[cfg(feature = "gzip")]
-fn compressed(facts: &Facts, format: Format, pages: &[&Content], tail: &str) -> Option<Vec<Bytes>> {
-    // A page is compressed in the format it was written in, and only if a scrape asked before it was collected.
-    let of = |page: &&Content| page.compressed.as_ref().is_some_and(|_| page.format == format);
-    let all = facts.compressed && pages.iter().all(of);
-    let pieces = || pages.iter().filter_map(|page| page.compressed.as_ref());
-    all.then(|| crate::gzip::string_together(pieces(), tail.as_bytes()))
+fn compressed(inner: &Inner, facts: &Facts, format: Format, pages: &[&Content], tail: &str) -> Option<Vec<Bytes>> {
+    let wanted = &inner.wanted;
+    if !facts.compressed {
+        return None;
+    }
+    wanted.note(format);
+    // A page is compressed only if a scrape asked before it was collected.
+    let pieces = pages.iter().map(|page| page.compressed.as_ref()?.in_format(format));
+    let pieces: Option<Vec<_>> = pieces.collect();
+    pieces.map(|pieces| crate::gzip::string_together(pieces, tail.as_bytes()))
 }
 
 #[cfg(not(feature = "gzip"))]
-fn compressed(_: &Facts, _: Format, _: &[&Content], _: &str) -> Option<Vec<Bytes>> {
+fn compressed(_: &Inner, _: &Facts, _: Format, _: &[&Content], _: &str) -> Option<Vec<Bytes>> {
     None
 }

@@ -7,10 +7,13 @@ const SHARE: f64 = 0.8;
 /// What is left of the scraper's own timeout for the way: a tenth, but at least this many seconds.
 const LEAST_MARGIN: f64 = 0.05;
 
+/// A clock can be asked for a moment that is so far away; for all time it cannot.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+
 /// `min(0.8 × bound, header − max(50 ms, 10 % of header))`, where the header is `X-Prometheus-Scrape-Timeout-Seconds`. A
 /// header below 100 ms leaves half of itself. One that is no positive, finite number says nothing and is ignored.
 pub(crate) fn deadline(bound: Duration, header: Option<&str>) -> Duration {
-    let own = bound.mul_f64(SHARE);
+    let own = bound.mul_f64(SHARE).min(LONGEST);
     let said = header.and_then(|text| text.trim().parse::<f64>().ok()).filter(|said| said.is_finite() && *said > 0.0);
     let theirs = said.map(|said| said - (said * 0.1).max(LEAST_MARGIN).min(said / 2.0));
     // A number too large for a duration is far beyond any bound.
@@ -33,6 +36,12 @@ mod tests {
         assert_eq!(with("5"), Duration::from_millis(4500));
         assert_eq!(with("0.2"), Duration::from_millis(150));
         assert_eq!(with(" 1e0 "), Duration::from_millis(900));
+    }
+
+    #[test]
+    fn a_bound_without_end_is_a_year() {
+        assert_eq!(deadline(Duration::MAX, None), Duration::from_hours(24 * 365));
+        assert_eq!(deadline(Duration::MAX, Some("5")), Duration::from_millis(4500));
     }
 
     #[test]

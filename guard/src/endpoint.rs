@@ -107,7 +107,15 @@ impl Builder {
         }
         let flights = Flights::new(groups.len());
         let (clock, counts) = (Clock::default(), Counts::default());
-        let inner = Arc::new(Inner { settings: self.settings, groups, flights, counts, clock });
+        let inner = Arc::new(Inner {
+            settings: self.settings,
+            groups,
+            flights,
+            counts,
+            clock,
+            #[cfg(feature = "gzip")]
+            wanted: crate::gzip::Wanted::default(),
+        });
         // From here on a failure drops the owner, which ends what was started.
         let endpoint = Endpoint { owner: Arc::new(Owner { inner: Arc::clone(&inner) }) };
         let watched = Arc::clone(&inner);

@@ -11,6 +11,7 @@
 use super::deadline;
 use super::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
@@ -129,9 +130,7 @@ impl<P> Flights<P> {
             scrape.passed = true;
             scrape.waker.take()
         });
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker.into_iter().for_each(wake);
     }
 
     /// Nobody waits for this scrape any more. Nothing happens if it has been answered.
@@ -159,8 +158,10 @@ impl<P> Flights<P> {
         }
     }
 
-    /// Ends the flight that [`depart`](Flights::depart) began; `good` is whether what it brought is worth keeping.
-    pub(crate) fn land(&self, group: usize, page: P, good: bool) {
+    /// Ends the flight that [`depart`](Flights::depart) began; `good` is whether what it brought is worth keeping. What it
+    /// takes the place of is the caller's to drop: it may be somebody else's, and panic as it goes.
+    #[must_use = "what is dropped here may panic"]
+    pub(crate) fn land(&self, group: usize, page: P, good: bool) -> Vec<Arc<P>> {
         let page = Arc::new(page);
         let mut state = self.lock();
         let State { groups, waiting, .. } = &mut *state;
@@ -171,8 +172,8 @@ impl<P> Flights<P> {
         let complete = waiting.values_mut().filter(|scrape| scrape.is_complete(groups));
         let wakers: Vec<Waker> = complete.filter_map(|scrape| scrape.waker.take()).collect();
         drop(state);
-        drop((old_page, old_good));
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(wake);
+        old_page.into_iter().chain(old_good.map(|(_, page)| page)).collect()
     }
 
     /// Ends the endpoint: every scrape is answered, every idle thread ends; one that is in the air ends after it lands.
@@ -182,7 +183,7 @@ impl<P> Flights<P> {
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         self.wanted.iter().for_each(Condvar::notify_all);
-        waiting.into_values().filter_map(|scrape| scrape.waker).for_each(Waker::wake);
+        waiting.into_values().filter_map(|scrape| scrape.waker).for_each(wake);
     }
 
     /// How many scrapes wait for an answer.
@@ -193,6 +194,14 @@ impl<P> Flights<P> {
     /// Nobody else's code runs under this lock, so it cannot be poisoned by any.
     fn lock(&self) -> MutexGuard<'_, State<P>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Wakes one of several: a waker is somebody else's, and its panic must not keep the others asleep.
+fn wake(waker: Waker) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+        // Its drop may panic as well.
+        std::mem::forget(payload);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::order;
-use super::panic::{COUNT_HELP, message};
+use super::panic::{COUNT_HELP, add_panics, message};
 use prometheus::proto::{Counter, LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Place;
@@ -64,15 +64,16 @@ pub(crate) fn collect(entries: &[Arc<Entry>], entering: &mut dyn FnMut(&Arc<str>
         }
         let count = entry.panics.load(Ordering::Relaxed);
         if count > 0 {
-            panics.push((Arc::clone(&entry.name), count));
+            add_panics(&mut panics, Arc::clone(&entry.name), count);
         }
     }
     Collected { families, failed, panics }
 }
 
 impl Collected {
-    /// Adds the counts of panics to the families, if there are any: an answer is never silently partial.
-    pub(crate) fn own_up(&mut self) {
+    /// Adds the counts of panics to the families, if there are any: an answer is never silently partial. `labels` are those
+    /// that the registry puts on every series; one of them may have the name that is used here.
+    pub(crate) fn own_up(&mut self, labels: &[LabelPair]) {
         if self.panics.is_empty() {
             return;
         }
@@ -80,14 +81,16 @@ impl Collected {
         family.set_name("gatherlock_guard_collector_panics_total".to_string());
         family.set_help(COUNT_HELP.to_string());
         family.set_field_type(MetricType::COUNTER);
-        family.set_metric(self.panics.iter().map(|(name, count)| panic_count(name, *count)).collect());
+        let taken = labels.iter().any(|label| label.name() == "collector");
+        let label = if taken { "panicked_collector" } else { "collector" };
+        family.set_metric(self.panics.iter().map(|(name, count)| panic_count(label, name, *count)).collect());
         self.families.push(family);
     }
 }
 
-fn panic_count(name: &str, count: u64) -> Metric {
+fn panic_count(label_name: &str, name: &str, count: u64) -> Metric {
     let mut label = LabelPair::default();
-    label.set_name("collector".to_string());
+    label.set_name(label_name.to_string());
     label.set_value(name.to_string());
     let mut counter = Counter::default();
     counter.set_value(count as f64);

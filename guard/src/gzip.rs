@@ -1,13 +1,63 @@
 //! One gzip stream from pieces that were compressed apart: each group's thread compresses its own page, once for all
 //! scrapes, and an answer only strings the pieces together.
 
+use crate::page::Format;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A raw deflate stream that ends at a byte boundary and is not final, with the checksum of what it holds.
 pub(crate) struct Pieces {
     deflated: Bytes,
     crc: Crc,
+}
+
+/// A page's body in the formats that answers are written in.
+pub(crate) struct Compressed {
+    text: Option<Pieces>,
+    open: Option<Pieces>,
+}
+
+impl Compressed {
+    /// Of a body, and of the same as text if it is OpenMetrics: that in the formats that are wanted, or in both as long as
+    /// none is known to be.
+    pub(crate) fn of(wanted: &Wanted, body: &[u8], as_text: Option<&Bytes>) -> Compressed {
+        match as_text {
+            None => Compressed { text: compress(body), open: None },
+            Some(text) => {
+                let [in_text, in_open] = [&wanted.text, &wanted.open].map(|flag| flag.load(Ordering::Relaxed));
+                let none = !in_text && !in_open;
+                Compressed {
+                    text: (in_text || none).then(|| compress(text)).flatten(),
+                    open: (in_open || none).then(|| compress(body)).flatten(),
+                }
+            }
+        }
+    }
+
+    pub(crate) fn in_format(&self, format: Format) -> Option<&Pieces> {
+        match format {
+            Format::Text => self.text.as_ref(),
+            Format::OpenMetrics => self.open.as_ref(),
+        }
+    }
+}
+
+/// In which formats compressed answers have been written.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    text: AtomicBool,
+    open: AtomicBool,
+}
+
+impl Wanted {
+    pub(crate) fn note(&self, format: Format) {
+        let flag = match format {
+            Format::Text => &self.text,
+            Format::OpenMetrics => &self.open,
+        };
+        flag.store(true, Ordering::Relaxed);
+    }
 }
 
 /// A header without name and time, from an unknown system.

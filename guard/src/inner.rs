@@ -16,6 +16,8 @@ pub(crate) struct Inner {
     pub(crate) flights: Flights<Landed>,
     pub(crate) counts: Counts,
     pub(crate) clock: Clock,
+    #[cfg(feature = "gzip")]
+    pub(crate) wanted: crate::gzip::Wanted,
 }
 
 impl Inner {

@@ -10,7 +10,7 @@ use crate::thread;
 use connection::Limits;
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -34,6 +34,7 @@ use std::time::Duration;
 #[derive(Debug)]
 pub struct Listener {
     address: SocketAddr,
+    socket: Arc<TcpListener>,
     closed: Arc<AtomicBool>,
 }
 
@@ -59,7 +60,8 @@ impl Listener {
         socket2::SockRef::from(&socket).listen(BACKLOG)?;
         let address = socket.local_addr()?;
         let closed = Arc::new(AtomicBool::new(false));
-        let listener = Listener { address, closed: Arc::clone(&closed) };
+        let socket = Arc::new(socket);
+        let listener = Listener { address, socket: Arc::clone(&socket), closed: Arc::clone(&closed) };
         let endpoint = endpoint.clone();
         thread::start("guard-accept".to_string(), move || accept(&socket, &endpoint, &closed))
             .map_err(io::Error::other)?;
@@ -76,7 +78,11 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
-        // The accepting thread looks at the flag when somebody connects.
+        // From here on nobody can connect, and the port is free for another; the accepting thread is told.
+        if socket2::SockRef::from(&*self.socket).shutdown(Shutdown::Both).is_ok() {
+            return;
+        }
+        // Where a socket that listens cannot be shut down, the thread looks at the flag when somebody connects.
         let ip = match self.address.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -16,42 +16,56 @@ pub(crate) fn without_eof(body: &[u8]) -> &[u8] {
 pub(crate) fn to_text(body: &str) -> String {
     let mut out = String::with_capacity(body.len() + body.len() / 16);
     let mut family = Family::default();
-    let mut help: Option<&str> = None;
     for line in body.lines() {
         if line == "# EOF" {
             break;
-        } else if line.starts_with("# UNIT ") {
-            continue;
-        } else if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = Some(rest);
-        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "unknown"));
-            family = Family { name, kind };
-            let help = help.take().and_then(|help| help.split_once(' ')).filter(|(of, _)| *of == name);
-            family.head(help.map(|(_, text)| text), &mut out);
+        }
+        let metadata = line.strip_prefix("# ").and_then(|rest| rest.split_once(' '));
+        if let Some((word @ ("HELP" | "TYPE" | "UNIT"), rest)) = metadata {
+            let (name, text) = rest.split_once(' ').unwrap_or((rest, ""));
+            // They come in any order, but all before the first sample.
+            if family.name != name || family.has_head {
+                family.head(&mut out);
+                family = Family { name, ..Family::default() };
+            }
+            match word {
+                "HELP" => family.help = Some(text),
+                "TYPE" => family.kind = Some(text),
+                _ => {}
+            }
         } else if !line.is_empty() {
+            family.head(&mut out);
             sample(line, &family, &mut out);
         }
     }
+    family.head(&mut out);
     out
 }
 
 #[derive(Default)]
 struct Family<'a> {
     name: &'a str,
-    kind: &'a str,
+    kind: Option<&'a str>,
+    help: Option<&'a str>,
+    /// Whether its head has been written.
+    has_head: bool,
 }
 
 impl Family<'_> {
-    fn head(&self, help: Option<&str>, out: &mut String) {
-        let (suffix, kind) = match self.kind {
+    /// Writes the head, once, if anything is said of the family.
+    fn head(&mut self, out: &mut String) {
+        let said = self.kind.is_some() || self.help.is_some();
+        if std::mem::replace(&mut self.has_head, true) || !said {
+            return;
+        }
+        let (suffix, kind) = match self.kind.unwrap_or("unknown") {
             "counter" => ("_total", "counter"),
             "info" => ("_info", "gauge"),
             "stateset" => ("", "gauge"),
-            "gauge" | "histogram" | "summary" => ("", self.kind),
+            kind @ ("gauge" | "histogram" | "summary") => ("", kind),
             _ => ("", "untyped"),
         };
-        if let Some(help) = help {
+        if let Some(help) = self.help {
             // OpenMetrics escapes the quote in help texts, 0.0.4 does not.
             out.extend(["# HELP ", self.name, suffix, " ", &unquote(help), "\n"]);
         }
@@ -60,7 +74,8 @@ impl Family<'_> {
 
     /// Creation times, which 0.0.4 would read as series of their own.
     fn is_created(&self, sample: &str) -> bool {
-        matches!(self.kind, "counter" | "histogram" | "summary") && sample.strip_prefix(self.name) == Some("_created")
+        matches!(self.kind, Some("counter" | "histogram" | "summary"))
+            && sample.strip_prefix(self.name) == Some("_created")
     }
 }
 
@@ -144,6 +159,13 @@ what 3
 h_bucket{le="+Inf"} 1
 h_count 1
 "#;
+        assert_eq!(to_text(body), expected);
+    }
+
+    #[test]
+    fn what_is_said_of_a_family_may_come_in_any_order() {
+        let body = "# TYPE a counter\n# UNIT a s\n# HELP a What.\na_total 1\n# HELP b Only that.\nb 2\n# UNIT c s\nc 3\n# TYPE d gauge\n# EOF\n";
+        let expected = "# HELP a_total What.\n# TYPE a_total counter\na_total 1\n# HELP b Only that.\n# TYPE b untyped\nb 2\nc 3\n# TYPE d gauge\n";
         assert_eq!(to_text(body), expected);
     }
 

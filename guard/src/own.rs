@@ -2,6 +2,7 @@
 
 use crate::page::Format;
 use crate::panic::COUNT_HELP;
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +54,8 @@ pub(crate) struct GroupState<'a> {
     /// Which collector that collection is in, if it is known, and for how many seconds.
     pub(crate) inside: Option<(Arc<str>, f64)>,
     pub(crate) panics: &'a [(Arc<str>, u64)],
+    /// Families that this answer lacks although it has the group.
+    pub(crate) missing: BTreeSet<&'a str>,
 }
 
 /// The exposition of all of it. In OpenMetrics the name of a counter's family lacks `_total`.
@@ -72,6 +75,15 @@ pub(crate) fn write(counts: &Counts, waiting: usize, groups: &[GroupState<'_>], 
     out.each("gatherlock_guard_group_missing", "1 if this answer lacks the group.", groups, |group| {
         Some(f64::from(u8::from(group.age.is_none())))
     });
+    if groups.iter().any(|group| !group.missing.is_empty()) {
+        let name = "gatherlock_guard_family_missing";
+        out.head(name, "gauge", "1 if this answer lacks the family although it has the group.");
+        for group in groups {
+            for family in &group.missing {
+                out.sample(name, &[("group", group.name), ("family", family)], 1.0);
+            }
+        }
+    }
     out.each(
         "gatherlock_guard_in_flight_seconds",
         "Since when the unfinished collection of the group has been running; 0 without one.",

@@ -1,5 +1,6 @@
 //! What one collection of one group brings back.
 
+use crate::panic::add_panics;
 use bytes::Bytes;
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,6 +78,42 @@ impl Page {
         self.leftovers.push(Box::new(leftover));
     }
 
+    /// What takes time to drop.
+    pub(crate) fn take_leftovers(&mut self) -> Vec<Box<dyn Any + Send>> {
+        std::mem::take(&mut self.leftovers)
+    }
+
+    /// An empty page for one of several sources, whose pages are put together by [`append`](Page::append).
+    pub(crate) fn part(&self) -> Page {
+        Page::new(0, Arc::clone(&self.progress))
+    }
+
+    /// Adds the page of one of several sources.
+    pub(crate) fn append(&mut self, mut part: Page) {
+        let unended = |body: &[u8]| body.last().is_some_and(|last| *last != b'\n');
+        if part.format == Format::OpenMetrics {
+            let end = crate::openmetrics::without_eof(part.bytes()).len();
+            part.body().truncate(end);
+        }
+        if unended(part.bytes()) {
+            part.body().push(b'\n');
+        }
+        match part.body {
+            Body::Written(body) => self.push(body),
+            Body::Whole(body) => self.push(body),
+        }
+        self.missing.append(&mut part.missing);
+        part.panics.into_iter().for_each(|(name, count)| add_panics(&mut self.panics, name, count));
+        self.leftovers.append(&mut part.leftovers);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Written(body) => body,
+            Body::Whole(body) => body,
+        }
+    }
+
     /// Says what is being asked now; if it never returns, the refusal names it.
     pub fn entering(&self, collector: impl Into<Arc<str>>) {
         self.progress.enter(Some(collector.into()));
@@ -101,7 +138,7 @@ pub(crate) struct Content {
     pub(crate) text: Option<Bytes>,
     pub(crate) missing: Vec<(String, String)>,
     #[cfg(feature = "gzip")]
-    pub(crate) compressed: Option<crate::gzip::Pieces>,
+    pub(crate) compressed: Option<crate::gzip::Compressed>,
 }
 
 /// Where a group's thread is, as far as it has said.

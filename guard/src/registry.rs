@@ -26,7 +26,8 @@ use std::sync::{Arc, LazyLock, PoisonError};
 /// # Differences from `prometheus::Registry`
 /// - A collector that is registered or unregistered while a gather runs may or may not be part of that gather.
 /// - A collector that panics costs its own families only. [`gather`](Registry::gather) then adds the counter
-///   `gatherlock_guard_collector_panics_total{collector="…"}`, so that the answer is never silently partial.
+///   `gatherlock_guard_collector_panics_total{collector="…"}`, with the registry's prefix and labels, so that the answer is
+///   never silently partial. If one of these labels is called `collector`, its own is `panicked_collector`.
 /// - Collectors are collected in the order of their registration; `prometheus` has no order.
 ///
 /// ```
@@ -220,7 +221,8 @@ impl Registry {
     }
 
     /// Collects everything: families sorted by name, series by their label values, prefix and labels applied. What a
-    /// panicking collector would have added is missing, and counted in `gatherlock_guard_collector_panics_total`.
+    /// panicking collector would have added is missing, and counted in `gatherlock_guard_collector_panics_total`, which has
+    /// the prefix, too.
     pub fn gather(&self) -> Vec<MetricFamily> {
         self.gather_all().families
     }
@@ -229,7 +231,7 @@ impl Registry {
     #[must_use]
     pub fn gather_all(&self) -> Gathered {
         let mut collected = self.collect(&mut |_| ());
-        collected.own_up();
+        collected.own_up(self.labels());
         let families = gather::merge(collected.families, self.prefix(), self.labels());
         Gathered { families, failed: collected.failed }
     }
@@ -247,7 +249,7 @@ impl Registry {
     /// Appends the text exposition (format 0.0.4) to `body` and returns what could not be collected or expressed.
     pub fn encode(&self, body: &mut Vec<u8>) -> Vec<FailedCollector> {
         let mut collected = self.collect(&mut |_| ());
-        collected.own_up();
+        collected.own_up(self.labels());
         self.write(&mut collected, body);
         collected.failed
     }

@@ -1,6 +1,7 @@
 //! What can stand behind an endpoint: any closure that returns a body, and the registries of the usual libraries.
 
 use crate::page::{Format, Page};
+use crate::panic::add_panics;
 use bytes::Bytes;
 use std::error::Error;
 use std::fmt::Display;
@@ -33,21 +34,33 @@ where
     }
 }
 
-/// Several sources, one after the other on one thread; they must all write the same format.
+/// Several sources, one after the other on one thread; they must all write the same format. One that fails is missing from
+/// the answer as `source-1`, `source-2`, …; if all fail, the group does.
 impl Source for Vec<Box<dyn Source>> {
     fn write(&self, page: &mut Page) -> Result<(), SourceError> {
         let mut format = None;
-        for source in self {
-            source.write(page)?;
-            if *format.get_or_insert(page.format) != page.format {
-                return Err("the sources of this group write different formats".into());
-            }
-            if page.format == Format::OpenMetrics {
-                let body = page.body();
-                let end = crate::openmetrics::without_eof(body).len();
-                body.truncate(end);
+        let mut failed = Vec::new();
+        for (at, source) in self.iter().enumerate() {
+            let mut part = page.part();
+            match source.write(&mut part) {
+                Ok(()) => {
+                    if *format.get_or_insert(part.format) != part.format {
+                        return Err("the sources of this group write different formats".into());
+                    }
+                    page.append(part);
+                }
+                Err(error) => {
+                    part.panics.drain(..).for_each(|(name, count)| add_panics(&mut page.panics, name, count));
+                    failed.push((format!("source-{}", at + 1), error.to_string()));
+                }
             }
         }
+        if format.is_none() && !failed.is_empty() {
+            let reasons: Vec<String> = failed.iter().map(|(name, reason)| format!("{name}: {reason}")).collect();
+            return Err(reasons.join("; ").into());
+        }
+        page.set_format(format.unwrap_or_default());
+        page.missing.append(&mut failed);
         Ok(())
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::build_error::BuildError;
 use crate::flight::Departure;
+#[cfg(feature = "gzip")]
+use crate::gzip::Compressed;
 use crate::inner::{Group, Inner};
 use crate::openmetrics;
 use crate::page::{Body, Content, Format, Landed, Page};
@@ -27,17 +29,24 @@ pub(crate) fn collect(inner: &Inner, at: usize) {
         let size = group.size.load(Ordering::Relaxed);
         // A little more than last time, so that a growing body is not copied at its end.
         let mut page = Page::new(size + size / 16, Arc::clone(&group.progress));
-        let content = caught(|| fill(group, &mut page, &departure));
+        let content = caught(|| fill(inner, group, &mut page, &departure));
         group.progress.end();
         let panics = std::mem::take(&mut page.panics);
         let good = content.is_ok();
-        inner.flights.land(at, Landed { begun, took: begun.elapsed(), panics, content }, good);
-        // Only now, when the scrapes have their answers. What a source left may panic as it goes.
-        let _left = caught(|| {
-            drop(page);
-            Ok(())
-        });
+        let old = inner.flights.land(at, Landed { begun, took: begun.elapsed(), panics, content }, good);
+        // Only now, when the scrapes have their answers.
+        old.into_iter().for_each(let_go);
+        page.take_leftovers().into_iter().for_each(let_go);
+        let_go(page);
     }
+}
+
+/// Drops what a source left or handed over, which may panic as it goes.
+fn let_go(left: impl Sized) {
+    let _dropped = caught(|| {
+        drop(left);
+        Ok(())
+    });
 }
 
 /// A panic becomes an error that says so.
@@ -50,7 +59,7 @@ fn caught<T>(run: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
     })
 }
 
-fn fill(group: &Group, page: &mut Page, departure: &Departure) -> Result<Content, String> {
+fn fill(inner: &Inner, group: &Group, page: &mut Page, departure: &Departure) -> Result<Content, String> {
     group.source.write(page).map_err(|error| error.to_string())?;
     let mut body = match std::mem::replace(&mut page.body, Body::Written(Vec::new())) {
         Body::Written(body) => Bytes::from(body),
@@ -68,9 +77,9 @@ fn fill(group: &Group, page: &mut Page, departure: &Departure) -> Result<Content
         body = [&body[..], b"\n"].concat().into();
     }
     #[cfg(feature = "gzip")]
-    let compressed = if departure.compressed { crate::gzip::compress(&body) } else { None };
+    let compressed = departure.compressed.then(|| Compressed::of(&inner.wanted, &body, text.as_ref()));
     #[cfg(not(feature = "gzip"))]
-    let _uncompressed = departure.compressed;
+    let _uncompressed = (inner, departure.compressed);
     Ok(Content {
         format,
         body,

@@ -187,8 +187,13 @@ fn one_panicking_collector_costs_its_own_families() {
     registry.register(Box::new(IntGauge::new("healthy", "Healthy.").unwrap())).unwrap();
     let answer = endpoint.answer(&GET);
     assert_eq!((answer.status, answer.header("x-gatherlock-missing")), (200, Some("app/broken")));
-    let count = "gatherlock_guard_collector_panics_total{group=\"app\",collector=\"broken\"} 2\n";
-    assert!(text(&answer).contains(count), "{}", text(&answer));
+    assert_eq!(answer.header("x-gatherlock-reason"), Some("app/broken: panicked: the queue is gone"));
+    for line in [
+        "gatherlock_guard_collector_panics_total{group=\"app\",collector=\"broken\"} 2\n",
+        "gatherlock_guard_family_missing{group=\"app\",family=\"broken\"} 1\n",
+    ] {
+        assert!(text(&answer).contains(line), "{}", text(&answer));
+    }
     assert!(text(&answer).contains("\nhealthy 0\n"));
 }
 
@@ -322,6 +327,30 @@ fn gzip_is_served_to_those_that_take_it() {
 }
 
 #[test]
+fn gzip_is_served_in_whichever_format() {
+    let open = || openmetrics(|| Ok::<_, Infallible>("# TYPE a counter\na_total 1\n# EOF\n"));
+    let mixed = Endpoint::builder().group("a", open()).group("b", || Ok::<_, Infallible>("b 1\n")).build().unwrap();
+    let alone = Endpoint::new(open()).unwrap();
+    let unpacked = |endpoint: &Endpoint, accept| {
+        let answer = endpoint.answer(&Request { accept, accept_encoding: Some("gzip"), ..GET });
+        let mut out = String::new();
+        let whole = answer.header("content-encoding") == Some("gzip");
+        flate2::read::GzDecoder::new(&answer.to_bytes()[..]).read_to_string(&mut out).map(|_| whole.then_some(out))
+    };
+    for _ in 0..3 {
+        let body = unpacked(&mixed, OPEN.accept).unwrap().expect("compressed");
+        assert!(body.starts_with("# TYPE a_total counter\na_total 1\nb 1\n# HELP"), "{body}");
+        let body = unpacked(&alone, OPEN.accept).unwrap().expect("compressed");
+        assert!(body.starts_with("# TYPE a counter\na_total 1\n# HELP") && body.ends_with("\n# EOF\n"), "{body}");
+    }
+    // Who is the first to want the other format gets it as it is, and compressed from then on.
+    let first = alone.answer(&Request { accept_encoding: Some("gzip"), ..GET });
+    assert_eq!((first.status, first.header("content-encoding")), (200, None));
+    assert!(unpacked(&alone, None).unwrap().expect("compressed").starts_with("# TYPE a_total counter\na_total 1\n"));
+    assert!(unpacked(&alone, OPEN.accept).unwrap().expect("compressed").ends_with("\n# EOF\n"));
+}
+
+#[test]
 fn the_registries_of_other_libraries_can_stand_behind_it() {
     let real = prometheus::Registry::new();
     real.register(Box::new(IntGauge::new("real", "Real.").unwrap())).unwrap();
@@ -348,16 +377,4 @@ fn the_registries_of_other_libraries_can_stand_behind_it() {
     }
     let alone = Endpoint::new(official).unwrap().answer(&OPEN);
     assert!(text(&alone).contains("# TYPE official counter\nofficial_total 1\n"), "{}", text(&alone));
-}
-
-#[test]
-fn sources_on_one_thread_are_put_one_behind_the_other() {
-    let both: Vec<Box<dyn Source>> =
-        vec![Box::new(|| Ok::<_, Infallible>("a 1\n")), Box::new(|| Ok::<_, Infallible>("b 1\n"))];
-    let endpoint = Endpoint::builder().group("all", both).own_metrics(false).build().unwrap();
-    assert_eq!(text(&endpoint.answer(&GET)), "a 1\nb 1\n");
-    let open = openmetrics(|| Ok::<_, Infallible>("b_total 1\n# EOF\n"));
-    let mixed: Vec<Box<dyn Source>> = vec![Box::new(|| Ok::<_, Infallible>("a 1\n")), Box::new(open)];
-    let answer = Endpoint::new(mixed).unwrap().answer(&GET);
-    assert_eq!((answer.status, text(&answer).contains("write different formats")), (503, true));
 }

@@ -113,6 +113,26 @@ fn a_panicking_collector_costs_its_own_families_and_is_named() {
 }
 
 #[test]
+fn the_count_of_panics_is_valid_whatever_the_registry_is_like() {
+    let broken = |name: &str| acting(name, || panic!("gone"));
+    let labels = [("collector".to_string(), "x".to_string())].into();
+    let registry = Registry::new_custom(Some("svc".to_string()), Some(labels)).unwrap();
+    registry.register(broken("queue")).unwrap();
+    let line = "svc_gatherlock_guard_collector_panics_total{panicked_collector=\"queue\",collector=\"x\"} 1\n";
+    assert!(registry.encode_to_string().ends_with(line), "{}", registry.encode_to_string());
+    // Two of one name are one series.
+    let registry = Registry::new();
+    for disk in ["a", "b"] {
+        let opts = prometheus::Opts::new("disk", "Disk.").const_label("disk", disk);
+        let gauge = prometheus::IntGauge::with_opts(opts).unwrap();
+        registry.register(Box::new(Acting { inner: gauge, act: || panic!("gone") })).unwrap();
+    }
+    let text = registry.encode_to_string();
+    assert!(text.ends_with("\ngatherlock_guard_collector_panics_total{collector=\"disk\"} 2\n"), "{text}");
+    assert_eq!(text.lines().count(), 3, "{text}");
+}
+
+#[test]
 fn a_family_that_the_text_cannot_express_costs_only_itself() {
     struct Nameless(Vec<Desc>);
     impl Collector for Nameless {

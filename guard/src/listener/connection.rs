@@ -90,27 +90,52 @@ fn read_head(stream: &mut TcpStream, head: &mut Vec<u8>, limit: Duration) -> Res
 fn respond(head: &[u8], endpoint: &Endpoint) -> Answer {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut request = httparse::Request::new(&mut headers);
-    if !matches!(request.parse(head), Ok(httparse::Status::Complete(_))) {
-        return plain(400, "this is no HTTP/1 request\n");
+    match request.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Err(httparse::Error::TooManyHeaders) => return plain(431, "the request has more than 64 header lines\n"),
+        Ok(httparse::Status::Partial) | Err(_) => return plain(400, "this is no HTTP/1 request\n"),
     }
+    let method = request.method.unwrap_or("");
+    // The answer to HEAD is that to GET without its body.
+    let refused = |status, text| {
+        let mut answer = plain(status, text);
+        if method == "HEAD" {
+            answer.body.clear();
+        }
+        answer
+    };
     let lines = |name: &'static str| {
         let named = request.headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
         named.filter_map(|header| std::str::from_utf8(header.value).ok())
     };
     let text = |name| lines(name).next();
-    if text("transfer-encoding").is_some() || text("content-length").is_some_and(|length| length.trim() != "0") {
-        return plain(413, "a scrape has no body\n");
+    if path(request.path.unwrap_or("")) != "/metrics" {
+        return refused(404, "the metrics are at /metrics\n");
     }
-    let path = request.path.unwrap_or("");
-    if path.split_once('?').map_or(path, |(path, _)| path) != "/metrics" {
-        return plain(404, "the metrics are at /metrics\n");
+    let has_body =
+        || text("transfer-encoding").is_some() || text("content-length").is_some_and(|length| length.trim() != "0");
+    if matches!(method, "GET" | "HEAD") && has_body() {
+        return refused(413, "a scrape has no body\n");
     }
     endpoint.answer(&Request {
-        method: request.method.unwrap_or(""),
+        method,
         accept: joined(lines("accept")).as_deref(),
         accept_encoding: joined(lines("accept-encoding")).as_deref(),
         scrape_timeout: text("x-prometheus-scrape-timeout-seconds"),
     })
+}
+
+/// The path of a request's target, which may be a whole URL (RFC 9112, 3.2.2).
+fn path(target: &str) -> &str {
+    let behind_scheme = ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let path = match behind_scheme {
+        Some(rest) => rest.find('/').map_or("/", |at| &rest[at..]),
+        None => target,
+    };
+    path.split_once('?').map_or(path, |(path, _)| path)
 }
 
 fn plain(status: u16, text: &'static str) -> Answer {
@@ -206,6 +231,37 @@ mod tests {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         assert!(answer.starts_with("HTTP/1.1 408 Request Timeout\r\n"), "{answer}");
+    }
+
+    /// The status line and what follows the head.
+    fn answer_to(request: &str) -> (String, String) {
+        let mut stream = one("up 1\n", 1, |stream| stream.write_all(request.as_bytes()).expect("sent"));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.lines().next().expect("a status").to_string(), body.to_string())
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_as_http_says() {
+        let headers = |count| "X: y\r\n".repeat(count);
+        let cases = [
+            ("GET http://localhost:9101/metrics HTTP/1.1\r\n\r\n".to_string(), "200 OK", true),
+            ("GET HTTPS://x/metrics?a=b HTTP/1.1\r\n\r\n".to_string(), "200 OK", true),
+            ("GET http://x HTTP/1.1\r\n\r\n".to_string(), "404 Not Found", true),
+            ("GET /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_string(), "413 Content Too Large", true),
+            ("POST /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_string(), "405 Method Not Allowed", true),
+            ("HEAD /metrics HTTP/1.1\r\n\r\n".to_string(), "200 OK", false),
+            ("HEAD /x HTTP/1.1\r\n\r\n".to_string(), "404 Not Found", false),
+            ("HEAD /metrics HTTP/1.1\r\nContent-Length: 1\r\n\r\nx".to_string(), "413 Content Too Large", false),
+            (format!("GET /metrics HTTP/1.1\r\n{}\r\n", headers(64)), "200 OK", true),
+            (format!("GET /metrics HTTP/1.1\r\n{}\r\n", headers(65)), "431 Request Header Fields Too Large", true),
+            ("GET\r\n\r\n".to_string(), "400 Bad Request", true),
+        ];
+        for (request, status, has_body) in cases {
+            let (line, body) = answer_to(&request);
+            assert_eq!((line, !body.is_empty()), (format!("HTTP/1.1 {status}"), has_body), "{request}");
+        }
     }
 
     #[test]

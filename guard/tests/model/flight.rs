@@ -63,7 +63,7 @@ macro_rules! models {
                 let (flights, metric) = (Arc::clone(flights), Arc::clone(metric));
                 thread::spawn(move || {
                     while flights.depart(group).is_some() {
-                        flights.land(group, metric.load(Ordering::SeqCst), true);
+                        let _old = flights.land(group, metric.load(Ordering::SeqCst), true);
                     }
                 })
             }
@@ -113,7 +113,7 @@ macro_rules! models {
                         while flights.depart(0).is_some() {
                             flight += 1;
                             cause_gone.pass();
-                            flights.land(0, flight, true);
+                            let _old = flights.land(0, flight, true);
                         }
                     })
                 };
@@ -167,7 +167,7 @@ macro_rules! models {
                     thread::spawn(move || {
                         while flights.depart(1).is_some() {
                             cause_gone.pass();
-                            flights.land(1, 8, true);
+                            let _old = flights.land(1, 8, true);
                         }
                     })
                 };
@@ -195,7 +195,7 @@ macro_rules! models {
                     thread::spawn(move || {
                         while flights.depart(0).is_some() {
                             cause_gone.pass();
-                            flights.land(0, 1, true);
+                            let _old = flights.land(0, 1, true);
                         }
                     })
                 };
