@@ -6,6 +6,7 @@
 use super::symbolize::{Logical, Ruled};
 use crate::diagnose::shorten;
 use crate::model::Event;
+use std::borrow::Cow;
 
 /// A function, described for both cases; empty parts match nothing (`path`) or anything (`name`).
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +25,7 @@ const fn pattern(path: &'static str, file: &'static str, name: &'static str) -> 
 
 impl Pattern {
     fn matches(&self, frame: &Logical) -> bool {
-        if !self.path.is_empty() && frame.function.contains(self.path) {
+        if !self.path.is_empty() && as_path(&frame.function).contains(self.path) {
             return true;
         }
         let Some(file) = &frame.file else { return false };
@@ -82,10 +83,8 @@ pub(super) fn serves_request(frame: &Logical) -> bool {
 }
 
 /// Functions of metrics libraries that a handler calls to write its page.
-const PAGE_WRITERS: [&str; 9] = [
+const PAGE_WRITERS: [&str; 7] = [
     "prometheus::registry::Registry::gather",
-    "<prometheus::registry::Registry>::gather",
-    "<metrics_exporter_prometheus::recorder::PrometheusHandle>::render",
     "prometheus::gather",
     "prometheus::encoder::text::TextEncoder",
     "as prometheus::encoder::Encoder>::encode",
@@ -96,6 +95,7 @@ const PAGE_WRITERS: [&str; 9] = [
 
 /// Whether calling a function of this name is writing a page.
 pub(super) fn is_page_writer(function: &str) -> bool {
+    let function = as_path(function);
     PAGE_WRITERS.iter().any(|part| function.contains(part))
 }
 
@@ -281,6 +281,25 @@ fn head(function: &str) -> &str {
     rest[ident..].strip_prefix(" as ").unwrap_or(rest)
 }
 
+/// A method as the older mangling tells it: `<a::B<C>>::f` => `a::B<C>::f`. That of a trait stays, `<A as B>::f`.
+fn as_path(function: &str) -> Cow<'_, str> {
+    let Some(inside) = function.strip_prefix('<') else { return Cow::Borrowed(function) };
+    let mut depth = 1;
+    for (at, c) in inside.char_indices() {
+        match c {
+            '<' => depth += 1,
+            // `->` closes nothing.
+            '>' if !inside[..at].ends_with('-') => depth -= 1,
+            ' ' if depth == 1 && inside[at..].starts_with(" as ") => break,
+            _ => {}
+        }
+        if depth == 0 {
+            return Cow::Owned([&inside[..at], &inside[at + 1..]].concat());
+        }
+    }
+    Cow::Borrowed(function)
+}
+
 /// The last component of a path without generic arguments: `a::b<c::d>` => `b`, `<A as B>::c` => `c`.
 pub(super) fn bare(function: &str) -> &str {
     let (mut depth, mut start, mut end) = (0i32, 0, function.len());
@@ -309,6 +328,37 @@ mod tests {
 
     fn frame(function: &str, file: &str) -> Logical {
         Logical { function: function.into(), file: (!file.is_empty()).then(|| file.into()), ..Logical::default() }
+    }
+
+    #[test]
+    fn a_method_is_one_in_both_manglings() {
+        for (function, path) in [
+            ("<prometheus::registry::Registry>::gather", "prometheus::registry::Registry::gather"),
+            ("<a::B<c::D<E>>>::f::<G>", "a::B<c::D<E>>::f::<G>"),
+            ("<a::B<fn(u8) -> u8>>::f", "a::B<fn(u8) -> u8>::f"),
+            ("<A as b::C<D>>::f", "<A as b::C<D>>::f"),
+            ("<a::B<<C as D>::E>>::f", "a::B<<C as D>::E>::f"),
+            ("a::B::f", "a::B::f"),
+            ("<", "<"),
+            ("<a", "<a"),
+        ] {
+            assert_eq!(as_path(function), path);
+        }
+        for function in [
+            "<prometheus::registry::Registry>::gather",
+            "<prometheus::registry::RegistryCore>::gather",
+            "<metrics_exporter_prometheus::recorder::PrometheusHandle>::render",
+        ] {
+            assert!(
+                serves_request(&frame(function, "")) && is_page_writer(function) || function.contains("Core"),
+                "{function}"
+            );
+        }
+        assert_eq!(event([frame("<tokio::runtime::blocking::pool::Inner>::run", "")].iter()), Some(Event::PoolWork));
+        assert_eq!(
+            event([frame("<std::sys::sync::thread_parking::futex::Parker>::park", "")].iter()),
+            Some(Event::Unpark)
+        );
     }
 
     #[test]
