@@ -30,6 +30,11 @@ pub(crate) fn run() -> Result<ExitCode, String> {
         let args = ["--profile", "dev", "--profile", "repro-stripped", "--parking-lot", "0.12", "*/naive"];
         matrix::run(&args.map(str::to_owned))
     })?;
+    // An application that does not turn it off has `prometheus` with protobuf, whose structures are others.
+    step("guard-protobuf", || {
+        let tests = ["--test", "parity", "--test", "registry", "--test", "sources"];
+        plain(&[&["test", "-p", "gatherlock-guard", "--features", "protobuf"][..], &tests].concat())
+    })?;
     // Last, so that the log ends with the test runner's own summary. Doctests are a part of it.
     step("tests", || plain(&["test", "--workspace"]))?;
     Ok(ExitCode::SUCCESS)
