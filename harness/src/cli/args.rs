@@ -76,12 +76,13 @@ pub(super) struct ReproArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what to look at").args(["url", "pid", "snapshot"]).required(true).multiple(true))]
 pub(super) struct DiagnoseArgs {
     /// How the endpoint is asked.
     #[command(flatten)]
     pub(super) request: RequestArgs,
     /// The endpoint, e.g. `http://127.0.0.1:9101/metrics`.
-    #[arg(long, value_name = "URL", required_unless_present_any = ["pid", "snapshot"])]
+    #[arg(long, value_name = "URL")]
     pub(super) url: Option<HttpUrl>,
     /// The process. Found from the URL's port if it listens in this network namespace; alone, the process is searched
     /// for deadlocks.

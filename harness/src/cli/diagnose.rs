@@ -4,7 +4,7 @@ use super::args::{DiagnoseArgs, DiagnosisFormat, FileFormat};
 use super::endpoint::{command, look_options};
 use super::interrupt::Interrupt;
 use super::output::{print_document, terminal_options, write_files};
-use crate::gate::{Look, LookError, LookOptions, Looker, look_report, replay, write_atomically};
+use crate::gate::{Look, LookError, LookOptions, Looker, check_writable, look_report, replay, write_atomically};
 use crate::model::{Recording, Report};
 use crate::render::{html, json, markdown, terminal};
 use std::mem::ManuallyDrop;
@@ -28,7 +28,12 @@ pub(super) fn run(args: &DiagnoseArgs) -> Result<u8, String> {
             std::fs::read_to_string(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         let replayed = replay(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
         let report = look_report(&replayed.diagnosed, &replayed.recording, command(), elapsed(begun));
-        return show(args, &report, args.out.as_deref());
+        print(args, &report)?;
+        return keep(&report, args.out.as_deref());
+    }
+    if let Some(path) = &args.save {
+        // Said now rather than after the hang limit, when what was seen is over.
+        check_writable(path).map_err(|error| cannot_write(path, &error))?;
     }
     let mut options = look_options(&args.request, args.url.clone(), args.pid)?;
     options.always_sample = !args.watch;
@@ -41,11 +46,11 @@ pub(super) fn run(args: &DiagnoseArgs) -> Result<u8, String> {
     let look = ManuallyDrop::new(looker.look(&options, &|| interrupt.is_set()).map_err(|error| error.to_string())?);
     let report = look_report(&look.diagnosed, &look.recording, command(), elapsed(begun));
     let report = ManuallyDrop::new(report);
+    print(args, &report)?;
     if let Some(path) = &args.save {
         save(path, &look.recording)?;
-        eprintln!("recording: {}", path.display());
     }
-    show(args, &report, args.out.as_deref())
+    keep(&report, args.out.as_deref())
 }
 
 /// Scrapes until the first breach, the last scrape, or Ctrl-C.
@@ -83,12 +88,12 @@ fn watch(args: &DiagnoseArgs, options: &LookOptions, looker: &Looker, interrupt:
 
 /// Keeps what was seen, and says it.
 fn breach(args: &DiagnoseArgs, look: &Look, report: &Report) -> Result<u8, String> {
+    print(args, report)?;
     let folder = args.out.as_deref().unwrap_or(Path::new(WATCH_FOLDER));
     std::fs::create_dir_all(folder).map_err(|error| format!("cannot create `{}`: {error}", folder.display()))?;
     let path = args.save.clone().unwrap_or_else(|| folder.join(RECORDING));
     save(&path, &look.recording)?;
-    eprintln!("recording: {}", path.display());
-    show(args, report, Some(folder))
+    keep(report, Some(folder))
 }
 
 fn interrupted(scrapes: u64, slowest_us: u64) -> u8 {
@@ -100,8 +105,8 @@ fn so_far(scrapes: u64, slowest_us: u64) -> String {
     format!("{scrapes} scrapes without a breach, the slowest after {:.1} ms", slowest_us as f64 / 1000.0)
 }
 
-/// Prints the report and writes its files.
-fn show(args: &DiagnoseArgs, report: &Report, folder: Option<&Path>) -> Result<u8, String> {
+/// Prints the report: before anything is kept, so that a full disk takes nothing from it.
+fn print(args: &DiagnoseArgs, report: &Report) -> Result<(), String> {
     let text = match args.format {
         DiagnosisFormat::Text if args.full => terminal::unfolded(report, &terminal_options()),
         DiagnosisFormat::Text => terminal::render(report, &terminal_options()),
@@ -109,7 +114,11 @@ fn show(args: &DiagnoseArgs, report: &Report, folder: Option<&Path>) -> Result<u
         DiagnosisFormat::Markdown => markdown::render(report),
         DiagnosisFormat::Html => html::render(report),
     };
-    print_document(&text)?;
+    print_document(&text)
+}
+
+/// Writes the report's files; the exit code is the report's.
+fn keep(report: &Report, folder: Option<&Path>) -> Result<u8, String> {
     if let Some(folder) = folder {
         for path in write_files(report, &FILES, folder)? {
             eprintln!("report: {}", path.display());
@@ -121,7 +130,13 @@ fn show(args: &DiagnoseArgs, report: &Report, folder: Option<&Path>) -> Result<u
 fn save(path: &Path, recording: &Recording) -> Result<(), String> {
     let mut text = serde_json::to_string_pretty(recording).map_err(|error| error.to_string())?;
     text.push('\n');
-    write_atomically(path, text.as_bytes()).map_err(|error| format!("cannot write `{}`: {error}", path.display()))
+    write_atomically(path, text.as_bytes()).map_err(|error| cannot_write(path, &error))?;
+    eprintln!("recording: {}", path.display());
+    Ok(())
+}
+
+fn cannot_write(path: &Path, error: &std::io::Error) -> String {
+    format!("cannot write `{}`: {error}", path.display())
 }
 
 fn elapsed(begun: Instant) -> u64 {

@@ -1,7 +1,8 @@
 //! What an answered scrape is worth: whether it came in time, is honest where it says less, and says what it should.
 
 use super::canary::{self, UPDATES_SERIES};
-use super::exposition::{self, Dialect, parse_content_type};
+use super::exposition::{self, Dialect, Fault, Taken, parse_content_type};
+use super::prometheus::{MOST_REDIRECTS, REDIRECTS};
 use super::record::{Record, Request};
 use crate::model::{CanaryMoved, ChildEvent, Content, Exchange, Fact, Observation, Outcome, Purpose};
 use std::borrow::Cow;
@@ -15,10 +16,9 @@ pub const MISSING_HEADER: &str = "x-gatherlock-missing";
 /// The largest body that a scrape keeps; a larger one cannot be checked.
 pub const BODY_LIMIT: u64 = 4 << 20;
 
-/// Notes that Prometheus would fail on the body.
-fn fails(content: &mut Content, reason: String) {
-    content.unreadable.get_or_insert_with(|| reason.clone());
-    content.wrong.push(reason);
+/// Notes what Prometheus makes of the body, unless it never comes to read it.
+fn taken(content: &mut Content, takes: bool, samples: u64) {
+    content.prometheus.get_or_insert((takes, samples));
 }
 
 /// Reads the bodies that have not been read yet and lets go of them: a storm's are hundreds of megabytes, and what they say
@@ -60,32 +60,50 @@ pub(super) fn content(exchange: &Exchange, canary: Option<&str>) -> Content {
     let dialect = match &content_type {
         Ok(content_type) => content_type.dialect,
         Err(bad) => {
-            fails(&mut content, bad.to_string());
+            taken(&mut content, false, 0);
+            content.wrong.push(bad.to_string());
             // The body is read all the same, so that all that is wrong with it is said at once.
             let ends = exchange.body.as_deref().is_some_and(|body| body.trim_end().ends_with("# EOF"));
             Some(if ends { Dialect::OpenMetrics } else { Dialect::Text })
         }
     };
+    let encoded = exchange.headers.iter().find(|(name, value)| name == "content-encoding" && value != "identity");
+    if let Some((_, encoding)) = encoded.filter(|_| exchange.bytes > 0) {
+        content.unchecked = Some(format!(
+            "the body came with `Content-Encoding: {}`, although none was asked for, and is not decoded here",
+            exposition::excerpt(encoding)
+        ));
+        return content;
+    }
     let Some(body) = exchange.body.as_deref() else {
         match exchange.bytes {
-            0 => content.wrong.push("the body is empty".to_string()),
+            0 => empty(&mut content, dialect),
             bytes if bytes > BODY_LIMIT => {
                 content.unchecked = Some(format!("a body of {bytes} bytes is too large to be kept and checked"));
             }
-            bytes => fails(&mut content, format!("the body of {bytes} bytes is not UTF-8 text")),
+            bytes => content.wrong.push(format!("the body of {bytes} bytes is not UTF-8 text")),
         }
         return content;
     };
     if body.is_empty() {
-        content.wrong.push("the body is empty".to_string());
+        empty(&mut content, dialect);
         return content;
     }
     let Some(dialect) = dialect else {
         content.unchecked = Some("the body is protobuf, which is not read here".to_string());
         return content;
     };
+    // OpenMetrics has an end mark and no order that Prometheus could overlook; what it makes of a fault is not known here.
+    let read = (dialect == Dialect::Text).then(|| exposition::taken(body));
     match exposition::parse(body, dialect) {
         Ok(exposition) => {
+            match read {
+                Some(Taken { samples, fault: Some((line, expected)) }) => {
+                    taken(&mut content, false, samples);
+                    content.wrong.push(format!("Prometheus fails on line {line}, where it expects {expected}"));
+                }
+                _ => taken(&mut content, true, exposition.len()),
+            }
             if exposition.is_empty() {
                 content.wrong.push("the body holds no sample".to_string());
             }
@@ -95,9 +113,42 @@ pub(super) fn content(exchange: &Exchange, canary: Option<&str>) -> Content {
             let with_samples = exposition.families.iter().filter(|family| !family.samples.is_empty());
             content.families = Some(with_samples.map(|family| family.name.to_string()).collect());
         }
-        Err(bad) => fails(&mut content, format!("malformed exposition: {bad}")),
+        Err(bad) => {
+            let html = body
+                .trim_start()
+                .get(..5)
+                .is_some_and(|start| start.eq_ignore_ascii_case("<html") || start.eq_ignore_ascii_case("<!doc"));
+            let fault = match html {
+                true => "the body is no exposition: it looks like HTML".to_string(),
+                false => format!("malformed exposition: {bad}"),
+            };
+            if let Some(Taken { samples, fault: refused }) = read {
+                taken(&mut content, refused.is_none(), samples);
+                // Of a series that is given twice Prometheus keeps one sample only.
+                let loses = matches!(bad.fault, Fault::DuplicateSeries(_));
+                content.tolerated = (content.prometheus == Some((true, samples)) && !loses).then(|| fault.clone());
+            }
+            content.wrong.push(fault);
+        }
     }
     content
+}
+
+/// Where a redirect leads, and why it was not followed. A query may hold a secret.
+fn leads(exchange: &Exchange) -> String {
+    match exchange.location.as_deref().map(|to| exposition::excerpt(to.split('?').next().unwrap_or_default())) {
+        None => " without a Location".to_string(),
+        Some(_) if exchange.redirects.len() >= MOST_REDIRECTS => {
+            format!(" at request {}: nobody follows redirects further", MOST_REDIRECTS + 1)
+        }
+        Some(to) => format!(" to `{to}`, which was not followed here"),
+    }
+}
+
+/// Prometheus takes an empty body for a target without metrics, except in OpenMetrics, which ends with a mark.
+fn empty(content: &mut Content, dialect: Option<Dialect>) {
+    taken(content, dialect != Some(Dialect::OpenMetrics), 0);
+    content.wrong.push("the body is empty".to_string());
 }
 
 /// Classes an answered scrape: `late`, `contained`, `invalid`, `served`, in this order. `contents` are those of all
@@ -125,6 +176,7 @@ pub(super) fn class(record: &Record<'_>, contents: &[Cow<'_, Content>], index: u
             return of(Outcome::Contained);
         }
         Some(503) => wrong.push("status 503 without a reason in the body".to_string()),
+        Some(status) if REDIRECTS.contains(&status) => wrong.push(format!("status {status}{}", leads(exchange))),
         Some(status) => wrong.push(format!("status {status}")),
         None => wrong.push("no status line".to_string()),
     }

@@ -14,7 +14,10 @@ pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
     let observations =
         [Observation { at_us: 0, fact: sent }, Observation { at_us: exchange.total_us.max(1), fact: ended }];
     let record = Record::read(&observations, Drive::Scrapes { extra: 0 }, bound_us);
-    let content = answer::content(exchange, None);
+    let mut content = answer::content(exchange, None);
+    // What the format forbids, and whoever scrapes does not mind, is no wrong answer.
+    let warnings: Vec<String> = content.tolerated.clone().into_iter().collect();
+    content.wrong.retain(|wrong| !warnings.contains(wrong));
     let contents = [Cow::Owned(content)];
     let class = trial::classes(&record, &contents, bound_us, hang_limit_us).into_iter().next();
     let [content] = &contents;
@@ -27,6 +30,7 @@ pub fn judge(exchange: &Exchange, bound_us: u64, hang_limit_us: u64) -> Judged {
         wrong,
         unchecked: content.unchecked.clone(),
         content: size(content),
+        warnings,
         prometheus: prometheus::view(Some(exchange), content, bound_us),
     }
 }
@@ -62,7 +66,7 @@ mod tests {
         let good = "a_total 1\nb 2\n";
         let served = judge(&answer(200, 7, good), BOUND, 3 * BOUND);
         assert_eq!((served.outcome, served.content), (Some(Outcome::Served), Some((2, 2))));
-        assert_eq!((served.prometheus.up, served.prometheus.scrape_samples_scraped), (1, 2));
+        assert_eq!(view(&served), Some((1, 2)));
         assert_eq!(outcome(&answer(200, BOUND, good)), Some(Outcome::Served));
         assert_eq!(outcome(&answer(200, BOUND + 1, good)), Some(Outcome::Late));
         // Longer than the hang limit, and nobody released it: it made progress.
@@ -76,12 +80,75 @@ mod tests {
         }
     }
 
+    fn view(judged: &Judged) -> Option<(u8, u64)> {
+        judged.prometheus.map(|view| (view.up, view.scrape_samples_scraped))
+    }
+
+    #[test]
+    fn what_prometheus_takes_is_at_most_warned_of() {
+        for (body, samples) in [
+            ("a 1\nb 2", 2),
+            ("# HELP a x\n# HELP a y\na 1\n", 1),
+            ("a 1\nb 1\na{c=\"d\"} 1\n", 3),
+            ("a{b=\"1\"c=\"2\"} 1\n", 1),
+        ] {
+            let judged = judge(&answer(200, 7, body), BOUND, 3 * BOUND);
+            assert_eq!((judged.outcome, view(&judged)), (Some(Outcome::Served), Some((1, samples))), "{body:?}");
+            assert_eq!((judged.wrong.len(), judged.warnings.len()), (0, 1), "{body:?}");
+        }
+        // One of two samples is lost, and nothing comes of an empty body: wrong, though the target is up.
+        for (body, seen) in [("a 1\na 2\n", (1, 2)), ("", (1, 0)), ("a 1\nb one\n", (0, 1)), ("a 1 -5\n", (0, 0))] {
+            let judged = judge(&answer(200, 7, body), BOUND, 3 * BOUND);
+            assert_eq!((judged.outcome, view(&judged)), (Some(Outcome::Invalid), Some(seen)), "{body:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_checked_is_not_recorded_as_anything() {
+        let large = Exchange { bytes: 5 << 20, body: None, ..answer(200, 7, "") };
+        let protobuf =
+            Exchange { content_type: Some("application/vnd.google.protobuf".into()), ..answer(200, 7, "\u{1}") };
+        let gzip = Exchange {
+            headers: vec![("content-encoding".into(), "gzip".into())],
+            bytes: 9,
+            body: None,
+            ..answer(200, 7, "")
+        };
+        for exchange in [large, protobuf, gzip] {
+            let judged = judge(&exchange, BOUND, 3 * BOUND);
+            assert_eq!((judged.outcome, view(&judged)), (Some(Outcome::Served), None), "{exchange:?}");
+            assert!(judged.unchecked.is_some());
+            assert_eq!(view(&judge(&Exchange { total_us: BOUND + 1, ..exchange }, BOUND, 3 * BOUND)), Some((0, 0)));
+        }
+        let binary = judge(&Exchange { bytes: 9, body: None, ..answer(200, 7, "") }, BOUND, 3 * BOUND);
+        assert_eq!((binary.outcome, view(&binary)), (Some(Outcome::Invalid), None));
+    }
+
+    #[test]
+    fn a_redirect_that_nobody_followed_says_nothing() {
+        let to =
+            |status, location: Option<&str>| Exchange { location: location.map(Into::into), ..answer(status, 7, "") };
+        let seen = |exchange| view(&judge(&exchange, BOUND, 3 * BOUND));
+        assert_eq!(seen(to(302, Some("ftp://h/"))), None);
+        assert_eq!(seen(to(302, None)), Some((0, 0)));
+        assert_eq!(seen(to(300, Some("/m"))), Some((0, 0)));
+        let redirects = vec![String::new(); 9];
+        assert_eq!(seen(Exchange { redirects, ..to(302, Some("/m")) }), Some((0, 0)));
+    }
+
+    #[test]
+    fn html_is_called_that() {
+        let judged = judge(&answer(200, 7, "<!doctype html><p>Sign in"), BOUND, 3 * BOUND);
+        assert_eq!(judged.wrong, ["the body is no exposition: it looks like HTML"]);
+        assert_eq!(view(&judged), Some((0, 0)));
+    }
+
     #[test]
     fn what_was_not_answered_is_left_to_the_process() {
         let open = Exchange { total_us: 3 * BOUND, error: Some(ExchangeError::HangLimit), ..Exchange::default() };
         let judged = judge(&open, BOUND, 3 * BOUND);
-        assert_eq!((judged.outcome, judged.prometheus.up), (None, 0));
-        assert_eq!(judged.prometheus.scrape_duration_seconds, 1.0);
+        assert_eq!((judged.outcome, view(&judged)), (None, Some((0, 0))));
+        assert_eq!(judged.prometheus.unwrap().scrape_duration_seconds, 1.0);
         let refused = ExchangeError::Unreachable { reason: "connection refused".into() };
         assert_eq!(
             outcome(&Exchange { total_us: 9, error: Some(refused), ..Exchange::default() }),

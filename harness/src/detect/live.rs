@@ -1,6 +1,7 @@
 //! From one look at a live endpoint or process to its diagnosis: a hang gets its name, an answer its class, and what
 //! stays stuck behind an answer, or in a process that nobody scraped, is said all the same.
 
+use super::advice::advice;
 use super::diagnosis::{self, Diagnosed, Hang, endpoint_of};
 use super::stall;
 use crate::model::{
@@ -32,7 +33,7 @@ pub struct Sight<'a> {
 /// Names what was seen.
 pub fn live(sight: &Sight<'_>) -> Diagnosed {
     let (Some(metrics), Some(judged)) = (&sight.probes.metrics, sight.judged) else { return process_alone(sight) };
-    let probes = Probes { prometheus: Some(judged.prometheus), ..sight.probes.clone() };
+    let probes = Probes { prometheus: judged.prometheus, ..sight.probes.clone() };
     let hang = Hang { explained: sight.explained, target: sight.target, probes: probes.clone(), ahead: 0, advice: &[] };
     // Nothing refused it: the listener is there, and its queue is full.
     let never_accepted = judged.outcome == Some(Outcome::Unreachable)
@@ -53,6 +54,23 @@ pub fn live(sight: &Sight<'_>) -> Diagnosed {
     }
     if let Some(unchecked) = &judged.unchecked {
         diagnosed.evidence.push(beside("exposition", unchecked.clone()));
+    }
+    for warning in &judged.warnings {
+        diagnosed
+            .evidence
+            .push(beside("exposition", format!("a warning: {warning}. The format forbids it; Prometheus takes it")));
+    }
+    if let Some(last) = metrics.redirects.last() {
+        let origin = |url: &str| url.split('/').take(3).collect::<Vec<_>>().join("/");
+        let away = sight
+            .target
+            .url
+            .as_deref()
+            .is_some_and(|first| metrics.redirects.iter().any(|to| origin(to) != origin(first)));
+        let kept = if away { ". A header that was asked for is not sent to another server" } else { "" };
+        diagnosed
+            .evidence
+            .push(beside("scrape", format!("it was redirected to {last}, and asked there, as Prometheus does{kept}")));
     }
     carry(diagnosed, sight.gaps)
 }
@@ -120,6 +138,8 @@ fn answered(sight: &Sight<'_>, hang: &Hang<'_>, outcome: Outcome, judged: &Judge
     }
     let says = answer(outcome, judged, metrics, sight.bound_us);
     let verb = match outcome {
+        Outcome::Served if judged.unchecked.is_some() => "answers in time; what it says was not checked",
+        Outcome::Served if !judged.warnings.is_empty() => "answers, with a fault that Prometheus lets pass",
         Outcome::Served => "answers as it should",
         Outcome::Contained => "answers in time, but not with current metrics",
         Outcome::Late => "answers too late",
@@ -135,7 +155,7 @@ fn answered(sight: &Sight<'_>, hang: &Hang<'_>, outcome: Outcome, judged: &Judge
     found.outcome = Some(outcome);
     found.summary = summary;
     found.confidence = confidence;
-    found.advice = advice(outcome);
+    found.advice = advice(outcome, judged, metrics);
     Diagnosed { diagnosis: found, evidence: vec![evidence], covered: judged.unchecked.is_none() }
 }
 
@@ -166,23 +186,6 @@ fn answer(outcome: Outcome, judged: &Judged, metrics: &Exchange, bound_us: u64) 
 
 fn seconds(us: u64) -> String {
     if us < 1_000_000 { format!("{:.1} ms", us as f64 / 1e3) } else { format!("{:.2} s", us as f64 / 1e6) }
-}
-
-fn advice(outcome: Outcome) -> Vec<String> {
-    let line = match outcome {
-        Outcome::Served => return Vec::new(),
-        Outcome::Contained => {
-            "look at what the endpoint says is stuck, stale or missing; with --pid it can be diagnosed"
-        }
-        Outcome::Late | Outcome::Busy => {
-            "expose fewer series, gather once for all scrapers, and do no I/O inside collect(); or raise scrape_timeout \
-             and --bound"
-        }
-        Outcome::Unreachable => "check that the service runs and listens on this address and port",
-        Outcome::Crashed => "the process ended during the scrape: look at its log",
-        _ => "fix what is wrong with the answer: Prometheus drops the whole scrape",
-    };
-    vec![line.to_string()]
 }
 
 /// A process that nobody scraped: only what is stuck whoever waits for it.

@@ -21,6 +21,7 @@
 //! What a child contributes by name: the counter series named in `ChildEvent::Ready` is the canary; a
 //! `ChildEvent::Count` named [`UPDATES_MADE`] counts the updates it made, and the family [`UPDATES_SERIES`] exposes them.
 
+mod advice;
 mod answer;
 mod busy;
 mod canary;
@@ -47,6 +48,7 @@ pub use canary::{UPDATES_MADE, UPDATES_SERIES};
 pub use diagnosis::{Diagnosed, Hang, diagnose};
 pub use judge::judge;
 pub use live::{Sight, live};
+pub(crate) use prometheus::{MOST_REDIRECTS, REDIRECTS};
 
 use crate::model::{
     CanaryMoved, Case, Content, Diagnosis, Drive, Evidence, Exchange, Explained, Limits, Observation, Outcome, Probes,
@@ -166,9 +168,8 @@ pub fn detect(facts: &TrialFacts<'_>) -> Detected {
     let requests: Vec<RequestReport> = (record.requests.iter().zip(&classes).zip(&named))
         .map(|((request, class), named)| trial::report(request, class, *named, record.last_us))
         .collect();
-    let prometheus = judged
-        .filter(|&index| contents[index].unchecked.is_none())
-        .map(|index| prometheus::view(record.requests[index].exchange(), &contents[index], facts.bound_us));
+    let prometheus =
+        judged.and_then(|index| prometheus::view(record.requests[index].exchange(), &contents[index], facts.bound_us));
     if let Some(diagnosed) = &mut diagnosed {
         diagnosed.diagnosis.probes = Probes {
             metrics: judged.map(|index| requests[index].exchange.clone()),

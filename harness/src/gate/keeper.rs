@@ -199,6 +199,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Whether [`write_atomically`] could write this file now; one that is there is left as it is.
+pub fn check_writable(path: &Path) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.is_dir() || path.file_name().is_none() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    tempfile::Builder::new().tempfile_in(folder)?.close()
+}
+
 /// What a file gets that a shell's redirection makes, before the umask; temporary files are private otherwise.
 fn readable_by_all() -> std::fs::Permissions {
     use std::os::unix::fs::PermissionsExt;

@@ -22,7 +22,7 @@ pub use assemble::{CaseRecord, RunEnd, RunHeader, TrialRecord, assemble};
 pub use endpoint::{BadTargets, GateOptions, Target, gate, read_targets};
 pub use environment::environment;
 pub use event::{Observer, RunEvent};
-pub use keeper::{Keeper, KeeperError, report_from_journal, write_atomically};
+pub use keeper::{Keeper, KeeperError, check_writable, report_from_journal, write_atomically};
 pub use live::{Look, LookError, LookOptions, Looker, ReplayError, Replayed, look_report, replay};
 pub use own::{Helper, OwnError, within};
 pub use run::{CATALOGUE_LIMIT, ReproOptions, RunError, repro};

@@ -196,7 +196,14 @@ pub struct Exchange {
     /// What the body says, once it was read; not serialised into reports. The body itself need not be kept then.
     #[serde(skip)]
     pub content: Option<Box<Content>>,
-    /// Response headers whose names begin with `x-gatherlock-`, lower case, or are `warning` or `retry-after`.
+    /// The URLs that it was redirected to, in order, without their queries; the times count from the first request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirects: Vec<String>,
+    /// Where a redirect leads, as sent; not serialised into reports.
+    #[serde(skip)]
+    pub location: Option<String>,
+    /// Response headers whose names begin with `x-gatherlock-`, lower case, or are `warning`, `retry-after` or
+    /// `content-encoding`.
     #[serde(default)]
     pub headers: Vec<(String, String)>,
     /// Why it did not end well.
@@ -217,8 +224,10 @@ pub struct Content {
     pub updates: Option<f64>,
     /// What makes it no valid exposition.
     pub wrong: Vec<String>,
-    /// Whether Prometheus would fail on it: the first reason.
-    pub unreadable: Option<String>,
+    /// The one of `wrong` that Prometheus does not mind, and that takes nothing from what the body says.
+    pub tolerated: Option<String>,
+    /// What Prometheus makes of it: whether it takes it, and the samples that it counts. `None` if that is not known.
+    pub prometheus: Option<(bool, u64)>,
     /// Why it could not be checked.
     pub unchecked: Option<String>,
 }

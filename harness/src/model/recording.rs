@@ -49,6 +49,9 @@ pub struct Judged {
     pub unchecked: Option<String>,
     /// Metric families and samples of a body that could be read.
     pub content: Option<(usize, u64)>,
-    /// What Prometheus would have recorded.
-    pub prometheus: PrometheusView,
+    /// What the format forbids and Prometheus takes.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// What Prometheus would have recorded; `None` if that is not known.
+    pub prometheus: Option<PrometheusView>,
 }

@@ -2,6 +2,7 @@
 #![cfg(live)]
 
 #[cfg(feature = "cli")]
+mod answers;
 mod cli;
 mod contended;
 mod events;

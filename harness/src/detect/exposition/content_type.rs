@@ -32,7 +32,7 @@ pub enum BadContentType {
         problem: &'static str,
     },
     /// It is well formed and means something else.
-    #[error("Content-Type {0:?} is none that Prometheus reads")]
+    #[error("Content-Type {0:?} is none that Prometheus 3 reads")]
     Unsupported(String),
 }
 

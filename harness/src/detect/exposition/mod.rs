@@ -4,7 +4,8 @@
 //! line and column. It holds to the documented format, not to what some parser happens to let pass, and beyond syntax
 //! it checks what the format demands: one group of lines a family, HELP and TYPE once and before the samples, no series
 //! twice, buckets in order and in agreement with the count. It takes time linear in the body (times the logarithm of
-//! the labels of one sample) and never panics, whatever the target sends.
+//! the labels of one sample) and never panics, whatever the target sends. What Prometheus itself takes is another matter,
+//! and told apart.
 
 mod content_type;
 mod family;
@@ -12,6 +13,7 @@ mod fault;
 mod parse;
 mod samples;
 mod scan;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -20,3 +22,4 @@ pub use fault::{BadExposition, Fault};
 pub use parse::parse;
 pub use samples::{Dialect, Exposition, Family, Kind, Sample};
 pub(super) use scan::excerpt;
+pub(super) use taken::{Taken, taken};

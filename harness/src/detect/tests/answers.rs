@@ -65,7 +65,7 @@ fn each_way_to_be_invalid_is_said() {
         (typed(None), "no Content-Type: Prometheus 3 fails such a scrape"),
         (typed(Some("")), "no Content-Type: Prometheus 3 fails such a scrape"),
         (typed(Some("text/plain; charset")), "cannot be parsed: a parameter is no `name=value`"),
-        (typed(Some("application/octet-stream")), "is none that Prometheus reads"),
+        (typed(Some("application/octet-stream")), "is none that Prometheus 3 reads"),
         (text("canary_total 1\n"), "the family `up_seconds` was exposed before and is missing"),
         (text("up_seconds 1\n"), "the canary `canary_total` is missing"),
         (text(&body(0)), "the canary `canary_total` did not move: 0 before, 0 now, bumped 1 in between"),

@@ -2,13 +2,11 @@
 
 use super::options::{GateOptions, millis};
 use crate::detect::judge;
-use crate::gate::live::{LookError, Looker};
+use crate::gate::live::{LookError, Looker, Told, Trail};
 use crate::model::{
     Evidence, Exchange, ExchangeError, Judged, Outcome, Purpose, RequestReport, TrialProbes, TrialReport, Void,
 };
 use crate::probe::HttpUrl;
-use crate::probe::scrape::{InFlight, ScrapeRequest};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Instant;
 
 /// Scrapes once, and a few more times beside it.
@@ -36,8 +34,8 @@ pub(super) fn round(
         requests.push(request(0, Purpose::Judged, exchange, class, wrong));
     }
     let mut beside: Vec<(u32, Judged)> = Vec::new();
-    for (number, (flight, told)) in (1..).zip(others) {
-        let (exchange, judged) = finish(options, begun, &flight, &told);
+    for (number, told) in (1..).zip(others) {
+        let (exchange, judged) = finish(looker, options, begun, told);
         let class = judged.outcome.or(Some(Outcome::Stalled));
         requests.push(request(number, Purpose::During, exchange, class, judged.wrong.clone()));
         beside.push((number, judged));
@@ -77,30 +75,30 @@ pub(super) fn round(
     trial
 }
 
-type Told = (InFlight, Receiver<Exchange>);
-
-fn begin_others(looker: &Looker, options: &GateOptions, url: &HttpUrl) -> Result<Vec<Told>, LookError> {
-    let request = ScrapeRequest {
-        headers: options.look.headers.clone(),
-        trust: options.look.trust.clone(),
-        ..ScrapeRequest::new(url.clone(), options.look.hang_limit).bounded(options.look.bound)
-    };
-    (1..options.scrapers.max(1))
-        .map(|_| {
-            let (tell, told) = channel();
-            let flight = looker.begin(&request, move |exchange| drop(tell.send(exchange)))?;
-            Ok((flight, told))
-        })
-        .collect()
+fn begin_others(looker: &Looker, options: &GateOptions, url: &HttpUrl) -> Result<Vec<(Trail, Told)>, LookError> {
+    let trail = options.look.trail(url);
+    (1..options.scrapers.max(1)).map(|_| Ok((trail.clone(), looker.begin(&trail, &options.look)?))).collect()
 }
 
 /// The end of a scrape beside the judged one, which has its own hang limit.
-fn finish(options: &GateOptions, begun: Instant, flight: &InFlight, told: &Receiver<Exchange>) -> (Exchange, Judged) {
+fn finish(
+    looker: &Looker,
+    options: &GateOptions,
+    begun: Instant,
+    (mut trail, (mut flight, mut told)): (Trail, Told),
+) -> (Exchange, Judged) {
     let end = begun + options.look.hang_limit * 2;
-    let exchange = told.recv_timeout(end.saturating_duration_since(Instant::now())).unwrap_or_else(|_| {
-        flight.give_up();
-        Exchange { total_us: micros(options), error: Some(ExchangeError::HangLimit), ..Exchange::default() }
-    });
+    let exchange = loop {
+        let exchange = told.recv_timeout(end.saturating_duration_since(Instant::now())).unwrap_or_else(|_| {
+            flight.give_up();
+            Exchange { total_us: micros(options), error: Some(ExchangeError::HangLimit), ..Exchange::default() }
+        });
+        // Where that cannot even be begun, the redirect itself is what it was answered with.
+        match trail.goes_on(&exchange).then(|| looker.begin(&trail, &options.look)) {
+            Some(Ok(next)) => (flight, told) = next,
+            _ => break exchange,
+        }
+    };
     let bound_us = u64::try_from(options.look.bound.as_micros()).unwrap_or(u64::MAX);
     let judged = judge(&exchange, bound_us, micros(options));
     (exchange, judged)

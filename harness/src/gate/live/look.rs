@@ -1,6 +1,7 @@
 //! The look itself: the scrape in flight, the samples at their moments, the health check beside it.
 
 use super::find;
+use super::redirect::{Told, Trail};
 use crate::detect::{Diagnosed, Sight, judge, live};
 use crate::diagnose::{Engine, Process, SampleError, examine, lives};
 use crate::gate::environment::tool;
@@ -42,6 +43,13 @@ pub struct LookOptions {
     pub headers: Vec<Header>,
     /// How certificates are checked.
     pub trust: Trust,
+}
+
+impl LookOptions {
+    /// A scrape of a URL.
+    pub(crate) fn trail(&self, url: &HttpUrl) -> Trail {
+        Trail::new(url, &self.headers, &self.trust, self.bound)
+    }
 }
 
 /// What a look showed.
@@ -211,12 +219,8 @@ impl Looker {
     }
 
     /// Begins a scrape that is not looked at.
-    pub(crate) fn begin(
-        &self,
-        request: &ScrapeRequest,
-        deliver: impl FnOnce(Exchange) + Send + 'static,
-    ) -> Result<InFlight, LookError> {
-        Ok(self.scraper.begin(request, deliver)?)
+    pub(crate) fn begin(&self, trail: &Trail, options: &LookOptions) -> Result<Told, LookError> {
+        Ok(trail.ask(&self.scraper, options.hang_limit)?)
     }
 
     /// Looks once. `interrupted` is asked now and then; when it says yes, the look ends at once.
@@ -285,16 +289,17 @@ impl Looker {
         mut samples: Samples<'_>,
         interrupted: &dyn Fn() -> bool,
     ) -> Result<Look, LookError> {
-        let request = ScrapeRequest {
-            headers: options.headers.clone(),
-            trust: options.trust.clone(),
-            ..ScrapeRequest::new(url.clone(), options.hang_limit + HELD).bounded(options.bound)
+        let mut trail = options.trail(url);
+        let begun = trail.begun;
+        let (flight, told, mut ended) = loop {
+            let (flight, told) = trail.ask(&self.scraper, options.hang_limit + HELD)?;
+            let ended = hear(&told, begun + options.bound, interrupted)?;
+            if !ended.as_ref().is_some_and(|exchange| trail.goes_on(exchange)) {
+                break (flight, told, ended);
+            }
         };
-        let begun = Instant::now();
-        let (tell, told) = channel();
-        let flight = self.scraper.begin(&request, move |exchange| drop(tell.send(exchange)))?;
+        let url = &trail.url;
         let given = samples.process.clone();
-        let mut ended = hear(&told, begun + options.bound, interrupted)?;
         let mut asked = None;
         let mut side = None;
         if ended.is_none() {
@@ -303,7 +308,7 @@ impl Looker {
             samples.gaps.extend(found.gap);
             side = found.side;
             samples.sample();
-            asked = self.health(url, options);
+            asked = self.health(url, &trail.headers, options);
             let end = Instant::now() + PAUSE.min(options.hang_limit / 4);
             samples.prepare();
             ended = hear(&told, end, interrupted)?;
@@ -339,26 +344,25 @@ impl Looker {
             wait(end - AHEAD, interrupted)?;
             samples.again(end);
         }
-        let health = asked.and_then(|(flight, told): (InFlight, Receiver<Exchange>)| {
+        let health = asked.and_then(|(flight, told): Told| {
             let exchange = told.recv_timeout(options.bound).ok();
             drop(flight);
             exchange
         });
         let judged = judge(&exchange, micros(options.bound), micros(options.hang_limit));
         let connection = side.filter(|_| hung);
-        let probes = Probes { prometheus: Some(judged.prometheus), metrics: Some(exchange), health, connection };
+        let probes = Probes { prometheus: judged.prometheus, metrics: Some(exchange), health, connection };
         Ok(conclude(options, &mut samples, probes, Some(judged)))
     }
 
     /// Asks another route of the same server, while the scrape hangs. `None` if that cannot even be begun.
-    fn health(&self, url: &HttpUrl, options: &LookOptions) -> Option<(InFlight, Receiver<Exchange>)> {
-        let other = options.health_url.clone().or_else(|| url.with_path("/health").ok())?;
-        let limit = options.hang_limit.saturating_sub(options.bound).max(options.bound);
-        let request = ScrapeRequest {
-            headers: options.headers.clone(),
-            trust: options.trust.clone(),
-            ..health::request(other, limit)
+    fn health(&self, url: &HttpUrl, headers: &[Header], options: &LookOptions) -> Option<Told> {
+        let (other, headers) = match &options.health_url {
+            Some(url) => (url.clone(), options.headers.clone()),
+            None => (url.with_path("/health").ok()?, headers.to_vec()),
         };
+        let limit = options.hang_limit.saturating_sub(options.bound).max(options.bound);
+        let request = ScrapeRequest { headers, trust: options.trust.clone(), ..health::request(other, limit) };
         let (tell, told) = channel();
         let flight = self.scraper.begin(&request, move |exchange| drop(tell.send(exchange))).ok()?;
         Some((flight, told))

@@ -7,6 +7,8 @@
 mod find;
 mod look;
 mod outcome;
+mod redirect;
 
 pub use look::{Look, LookError, LookOptions, Looker};
 pub use outcome::{ReplayError, Replayed, replay, report as look_report};
+pub(in crate::gate) use redirect::{Told, Trail};

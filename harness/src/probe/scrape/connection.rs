@@ -213,6 +213,7 @@ impl Connection {
             content_type: response.content_type.clone(),
             bytes: response.bytes,
             headers: response.headers.clone(),
+            location: response.location.clone(),
             body: response.into_body().filter(|_| error.is_none()),
             error,
             ..self.times.clone()

@@ -15,6 +15,7 @@ pub(super) struct Response {
     pub(super) status: Option<u16>,
     pub(super) content_type: Option<String>,
     pub(super) headers: Vec<(String, String)>,
+    pub(super) location: Option<String>,
     /// Bytes of body, after dechunking.
     pub(super) bytes: u64,
     state: State,
@@ -53,6 +54,7 @@ impl Response {
             status: None,
             content_type: None,
             headers: Vec::new(),
+            location: None,
             bytes: 0,
             state: State::Head,
             line: Vec::new(),
@@ -202,7 +204,8 @@ impl Response {
                     }
                     chunked = true;
                 }
-                "warning" | "retry-after" => self.headers.push((name, value)),
+                "location" => self.location = Some(value),
+                "warning" | "retry-after" | "content-encoding" => self.headers.push((name, value)),
                 _ if name.starts_with("x-gatherlock-") => self.headers.push((name, value)),
                 _ => {}
             }

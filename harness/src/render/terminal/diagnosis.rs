@@ -129,6 +129,8 @@ fn head(pen: &mut Pen, diagnosis: &Diagnosis) {
             view.up, view.scrape_duration_seconds, view.scrape_samples_scraped
         );
         fact(pen, "prometheus", &says);
+    } else if probes.metrics.as_ref().is_some_and(|metrics| metrics.error.is_none() && metrics.status.is_some()) {
+        fact(pen, "prometheus", "not known: what it would make of this answer was not checked");
     }
 }
 
