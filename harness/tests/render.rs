@@ -5,11 +5,12 @@
 
 mod render_fixture;
 
-use gatherlock::model::{Edge, Mode, Relation};
+use gatherlock::model::{Edge, Mode, Outcome, Relation, RuntimeState, Thread};
 use gatherlock::render::terminal::TerminalOptions;
 use gatherlock::render::{github, html, json, junit, markdown, svg, terminal};
 use render_fixture as fixture;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 fn golden(name: &str, actual: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../reports/golden").join(name);
@@ -89,6 +90,44 @@ fn the_hold_that_blocks_is_shown_and_never_a_place_in_the_queue_instead() {
     }
     let held = |text: &str| text.lines().filter(|line| line.contains(" by  ")).map(str::to_string).collect::<Vec<_>>();
     assert!(held(&shown).len() == 2 && held(&text(&both)) == held(&shown), "{}", text(&both));
+}
+
+#[test]
+fn a_place_in_the_queue_is_no_lock_that_a_thread_has() {
+    let order = |found: &_| {
+        let text = terminal::diagnosis(found, &TerminalOptions::default());
+        text.split("Lock order").nth(1).and_then(|rest| rest.split("\n\n").next()).unwrap().to_string()
+    };
+    let mut found = fixture::diagnoses::two_threads();
+    assert!(!order(&found).contains("queued for"), "{}", order(&found));
+    let holds = found.edges.iter_mut().filter(|edge| edge.relation == Relation::Holds && edge.resource == "lock-2");
+    holds.for_each(|edge| edge.relation = Relation::Queued);
+    assert!(order(&found).contains("queued for LOCK SessionState"), "{}", order(&found));
+}
+
+#[test]
+fn the_threads_that_starve_a_request_are_shown_before_others() {
+    let mut found = fixture::diagnoses::two_threads();
+    let (worker, other) = (found.threads[0].clone(), found.threads[1].clone());
+    let numbered = |thread: &Thread, tid: i32| {
+        let mut thread = Thread { tid, serves_request: false, ..thread.clone() };
+        Arc::make_mut(&mut thread.stack)[0].line = Some(tid.unsigned_abs());
+        thread
+    };
+    found.threads = (1..=8).map(|tid| numbered(&other, tid)).chain((11..=15).map(|t| numbered(&worker, t))).collect();
+    let wait = found.edges[0].clone();
+    found.edges = found.threads.iter().map(|thread| Edge { thread: thread.tid, ..wait.clone() }).collect();
+    (found.outcome, found.cycle) = (Some(Outcome::Starved), Vec::new());
+    let stuck = (11..=15).collect();
+    found.runtime = Some(RuntimeState { workers: 5, blocked: 5, stuck, ..RuntimeState::default() });
+    let text = terminal::diagnosis(&found, &TerminalOptions::default());
+    let (head, stacks) = text.split_once("\nStacks").unwrap();
+    for tid in 11..=15 {
+        let who = format!("(tid {tid})");
+        assert!(head.contains(&who) && stacks.contains(&who), "{tid}: {text}");
+    }
+    assert!(head.contains("7 threads more: see the stacks"), "{text}");
+    assert!(stacks.ends_with("5 threads more in the JSON report, or with `gatherlock diagnose --full`\n"), "{text}");
 }
 
 #[test]

@@ -22,5 +22,7 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
         confidence: Confidence::Inferred,
         covered: true,
         cycle: None,
+        named: Vec::new(),
+        fix: Vec::new(),
     })
 }

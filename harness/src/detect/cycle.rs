@@ -34,5 +34,7 @@ fn ruling<'a>(scene: &Scene<'a>, tid: i32, reach: &Reach<'a, '_>) -> Ruling<'a> 
         confidence: reach.confidence(),
         covered: true,
         cycle: Some(reach.cycle.clone()),
+        named: Vec::new(),
+        fix: Vec::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! From an explained process to a diagnosis: the first rule that speaks names the hang, and the rest stands beside it.
 
 use super::scene::{Ruling, Scene};
-use super::{busy, cycle, exposition, self_wait, spin, stall, starvation};
+use super::{busy, cycle, exposition, self_wait, spin, stall, starvation, stopped};
 use crate::graph::{Cycle, WaitGraph};
 use crate::model::{Confidence, CycleStep, Diagnosis, Evidence, Explained, Gap, Outcome, Probes, Target, Thread};
 use std::collections::BTreeSet;
@@ -35,10 +35,17 @@ pub struct Diagnosed {
 /// Said where nobody looked into the process.
 pub(super) const NO_SAMPLE: &str = "no sample of it was taken";
 
+/// What to do in that case.
+pub(super) const LOOK_INTO_IT: &str =
+    "let this tool look into the process while it hangs: from outside nobody can tell what it waits for";
+
 type Rule = for<'a> fn(&Scene<'a>) -> Option<Ruling<'a>>;
 
 /// The rules in the order in which they are tried; [`stall`] takes what they leave.
-const RULES: [Rule; 5] = [cycle::detect, self_wait::detect, spin::detect, starvation::detect, busy::detect];
+const RULES: [Rule; 6] =
+    [stopped::detect, cycle::detect, self_wait::detect, spin::detect, starvation::detect, busy::detect];
+/// Those that see what stands in a process, whoever waits for it.
+const STANDING: [Rule; 4] = [stopped::detect, cycle::detect, self_wait::detect, spin::detect];
 
 /// Names the hang of a request that was not answered.
 pub fn diagnose(hang: &Hang<'_>) -> Diagnosed {
@@ -86,8 +93,7 @@ pub(super) fn before_an_answer(hang: &Hang<'_>) -> Diagnosed {
 pub(super) fn behind_an_answer(hang: &Hang<'_>) -> Option<Diagnosed> {
     let explained = hang.explained?;
     let scene = Scene::new(explained, endpoint_of(hang.target), hang.ahead);
-    let rules: [Rule; 3] = [cycle::detect, self_wait::detect, spin::detect];
-    let ruling = rules.iter().find_map(|rule| rule(&scene)).or_else(|| elsewhere(&scene)).or_else(|| {
+    let ruling = STANDING.iter().find_map(|rule| rule(&scene)).or_else(|| elsewhere(&scene)).or_else(|| {
         let blocked = scene.serving.iter().any(|thread| !scene.progresses(thread));
         blocked.then(|| stall::detect(&scene))
     })?;
@@ -100,12 +106,25 @@ pub(super) fn suspects(explained: &Explained) -> Vec<Vec<CycleStep>> {
     graph.suspects().iter().map(|cycle| graph.report(cycle)).collect()
 }
 
-/// Names a deadlock or a livelock that stands in a process, whoever waits for it. `None` if none is claimed.
+/// Names a deadlock or a livelock that stands in a process, whoever waits for it, or that it is stopped. `None` if nothing
+/// of that is claimed.
 pub(super) fn standing(hang: &Hang<'_>, verb: &str) -> Option<Diagnosed> {
-    let explained = hang.explained?;
-    let scene = Scene::new(explained, endpoint_of(hang.target), hang.ahead);
-    let rules: [Rule; 3] = [cycle::detect, self_wait::detect, spin::detect];
-    let ruling = rules.iter().find_map(|rule| rule(&scene)).or_else(|| elsewhere(&scene))?;
+    stands(hang, verb, |_| None)
+}
+
+/// The same for a process that nobody scraped: no answer says that a runtime with all its workers stuck does its work.
+pub(super) fn standing_alone(hang: &Hang<'_>, verb: &str) -> Option<Diagnosed> {
+    stands(hang, verb, starvation::standing)
+}
+
+fn stands(
+    hang: &Hang<'_>,
+    verb: &str,
+    further: impl for<'a> Fn(&Scene<'a>) -> Option<Ruling<'a>>,
+) -> Option<Diagnosed> {
+    let scene = Scene::new(hang.explained?, endpoint_of(hang.target), hang.ahead);
+    let ruling = STANDING.iter().find_map(|rule| rule(&scene)).or_else(|| elsewhere(&scene));
+    let ruling = ruling.or_else(|| further(&scene))?;
     Some(assemble(&scene, &ruling, hang, verb))
 }
 
@@ -120,6 +139,8 @@ fn elsewhere<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
         confidence: cycle.confidence(),
         covered: true,
         cycle: Some(cycle.clone()),
+        named: Vec::new(),
+        fix: Vec::new(),
     })
 }
 
@@ -172,7 +193,7 @@ fn assemble(scene: &Scene<'_>, ruling: &Ruling<'_>, hang: &Hang<'_>, verb: &str)
         suspects: scene.graph.suspects().iter().map(|cycle| scene.graph.report(cycle)).collect(),
         gaps,
         advice: if hang.advice.is_empty() {
-            general_advice(ruling, scene.explained.samples > 0)
+            advice(ruling, hang.target, scene.explained.samples > 0)
         } else {
             hang.advice.to_vec()
         },
@@ -197,8 +218,8 @@ fn beside(scene: &Scene<'_>, ruling: &Ruling<'_>) -> Vec<Evidence> {
         .collect()
 }
 
-/// Threads of the cycle first, in its order; then those that run requests, spin, wait behind the cycle, or hold or wait
-/// for a lock; then the rest, each group by number.
+/// Threads of the cycle first, in its order; then those that run requests, that the rule names, that spin, wait behind the
+/// cycle, or hold or wait for a lock; then the rest, each group by number.
 fn by_interest(scene: &Scene<'_>, ruling: &Ruling<'_>, behind: &[i32]) -> Vec<Thread> {
     let cycle: Vec<i32> = ruling.cycle.iter().flat_map(|cycle| cycle.threads()).collect();
     let behind: BTreeSet<i32> = behind.iter().copied().collect();
@@ -207,22 +228,48 @@ fn by_interest(scene: &Scene<'_>, ruling: &Ruling<'_>, behind: &[i32]) -> Vec<Th
     let rank = |thread: &Thread| match cycle.iter().position(|tid| *tid == thread.tid) {
         Some(at) => at,
         None if thread.serves_request => cycle.len(),
-        None if spinning.contains(&thread.tid) => cycle.len() + 1,
-        None if behind.contains(&thread.tid) => cycle.len() + 2,
-        None if on_edges.contains(&thread.tid) => cycle.len() + 3,
-        None => cycle.len() + 4,
+        None if ruling.named.contains(&thread.tid) => cycle.len() + 1,
+        None if spinning.contains(&thread.tid) => cycle.len() + 2,
+        None if behind.contains(&thread.tid) => cycle.len() + 3,
+        None if on_edges.contains(&thread.tid) => cycle.len() + 4,
+        None => cycle.len() + 5,
     };
     let mut threads = scene.explained.threads.clone();
     threads.sort_by_key(|thread| (rank(thread), thread.tid));
     threads
 }
 
-/// `looked`: whether the process was looked into.
-fn general_advice(ruling: &Ruling<'_>, looked: bool) -> Vec<String> {
-    let line = match (ruling.outcome, &ruling.cycle) {
+/// What to change: what the rule says, or else what its outcome calls for. `looked`: whether the process was looked into.
+fn advice(ruling: &Ruling<'_>, target: &Target, looked: bool) -> Vec<String> {
+    let mut advice = match (&ruling.fix, looked) {
+        (_, false) => {
+            return vec![LOOK_INTO_IT.to_string()];
+        }
+        (fix, true) if fix.is_empty() => vec![general_advice(ruling).to_string()],
+        (fix, true) => fix.clone(),
+    };
+    if let Some(pid) = target.pid {
+        advice.iter_mut().for_each(|line| *line = line.replace("kill -CONT PID", &format!("kill -CONT {pid}")));
+    }
+    if ruling.confidence == Confidence::Suspected && ruling.fix.is_empty() {
+        advice.push(
+            "build with debug = \"line-tables-only\" and give permission to trace the process: what is only suspected may \
+             then be proven"
+                .to_string(),
+        );
+    }
+    advice
+}
+
+fn general_advice(ruling: &Ruling<'_>) -> &'static str {
+    match (ruling.outcome, &ruling.cycle) {
         (Outcome::Deadlocked, Some(cycle)) if cycle.is_self_wait() => {
             "do not take, inside collect() or a guard's scope, a lock that the same thread already holds: registering or \
              gathering inside collect() does"
+        }
+        (Outcome::Deadlocked, Some(cycle)) if is_of_one_lock(cycle) => {
+            "do not lock for reading what the same thread has locked for reading already: as soon as a writer is queued \
+             in between, neither comes on; gathering inside collect() does, and so does a guard that is held around a call"
         }
         (Outcome::Deadlocked, _) => {
             "take the locks in one order everywhere: collect() runs under the registry's lock, so nothing it locks may be \
@@ -236,21 +283,11 @@ fn general_advice(ruling: &Ruling<'_>, looked: bool) -> Vec<String> {
             "gather on a thread of its own, neither on a worker nor in the runtime's blocking pool"
         }
         (Outcome::Busy, _) => "expose fewer series, or gather once for all scrapers and ahead of them",
-        _ if !looked => {
-            return vec![
-                "let this tool look into the process while it hangs: from outside nobody can tell what it waits for"
-                    .to_string(),
-            ];
-        }
         _ => "do no I/O and wait for no other thread inside collect(): take a snapshot beforehand and expose that",
-    };
-    let mut advice = vec![line.to_string()];
-    if ruling.confidence == Confidence::Suspected {
-        advice.push(
-            "build with debug = \"line-tables-only\" and give permission to trace the process: what is only suspected may \
-             then be proven"
-                .to_string(),
-        );
     }
-    advice
+}
+
+/// Whether all threads of a cycle wait for one and the same lock: there is no order of locks to be wrong.
+fn is_of_one_lock(cycle: &Cycle<'_>) -> bool {
+    cycle.steps.windows(2).all(|pair| pair[0].wait.resource == pair[1].wait.resource)
 }

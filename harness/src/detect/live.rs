@@ -3,10 +3,10 @@
 
 use super::advice::advice;
 use super::diagnosis::{self, Diagnosed, Hang, endpoint_of};
-use super::stall;
+use super::{exposition, stall};
 use crate::model::{
-    Confidence, Diagnosis, Evidence, Exchange, ExchangeError, Explained, Gap, Judged, Outcome, Probes, Relation,
-    ServerSide, Target,
+    Confidence, Diagnosis, Evidence, Exchange, ExchangeError, Explained, Gap, Judged, OtherProcess, Outcome, Probes,
+    Relation, ServerSide, Target,
 };
 
 /// One look at an endpoint, a process, or both.
@@ -20,6 +20,8 @@ pub struct Sight<'a> {
     pub judged: Option<&'a Judged>,
     /// What could not be seen around that, and why.
     pub gaps: &'a [Gap],
+    /// The process that serves the endpoint, where the caller named another one; that one then tells nothing of it.
+    pub other: Option<&'a OtherProcess>,
     /// Whether the process ended while it was looked at.
     pub died: bool,
     /// Two samples of the process, explained; `None` if it was not looked into.
@@ -50,7 +52,8 @@ pub fn live(sight: &Sight<'_>) -> Diagnosed {
         diagnosed.evidence.push(beside("connection", server_side(connection)));
     }
     if let Some(health) = probes.health.as_ref().filter(|_| judged.outcome != Some(Outcome::Served)) {
-        diagnosed.evidence.push(beside("health", differential(health)));
+        let crashed = diagnosed.diagnosis.outcome == Some(Outcome::Crashed);
+        diagnosed.evidence.push(beside("health", differential(health, crashed)));
     }
     if let Some(unchecked) = &judged.unchecked {
         diagnosed.evidence.push(beside("exposition", unchecked.clone()));
@@ -72,7 +75,28 @@ pub fn live(sight: &Sight<'_>) -> Diagnosed {
             .evidence
             .push(beside("scrape", format!("it was redirected to {last}, and asked there, as Prometheus does{kept}")));
     }
+    if let Some(other) = sight.other {
+        of_another(&mut diagnosed, other);
+    }
     carry(diagnosed, sight.gaps)
+}
+
+/// Says at the top that the process which was named is not the one behind the endpoint.
+fn of_another(diagnosed: &mut Diagnosed, other: &OtherProcess) {
+    let OtherProcess { named, pid, name } = other;
+    let name = exposition::excerpt(name);
+    let found = &mut diagnosed.diagnosis;
+    let says =
+        format!("the URL is served by process {pid} (`{name}`), not by process {named}, which was not looked into");
+    found.summary = format!("{says}; {}", found.summary.replace("could not be looked into", "was not looked into"));
+    found.advice.retain(|line| line != diagnosis::LOOK_INTO_IT);
+    found.advice.insert(
+        0,
+        format!(
+            "leave --pid away, or give --pid {pid}; if process {pid} only forwards to process {named}, give the URL of \
+             that one"
+        ),
+    );
 }
 
 /// The evidence and what was not seen go into the diagnosis, which stands alone here.
@@ -166,7 +190,9 @@ fn answer(outcome: Outcome, judged: &Judged, metrics: &Exchange, bound_us: u64) 
     match outcome {
         Outcome::Served => match judged.content {
             Some((families, samples)) => {
-                format!("{status} after {after}, {families} metric families, {samples} samples, a valid exposition")
+                let families = count(families as u64, "metric family", "metric families");
+                let samples = count(samples, "sample", "samples");
+                format!("{status} after {after}, {families}, {samples}, a valid exposition")
             }
             None => format!("{status} after {after}"),
         },
@@ -184,6 +210,10 @@ fn answer(outcome: Outcome, judged: &Judged, metrics: &Exchange, bound_us: u64) 
     }
 }
 
+fn count(n: u64, one: &str, several: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { several })
+}
+
 fn seconds(us: u64) -> String {
     if us < 1_000_000 { format!("{:.1} ms", us as f64 / 1e3) } else { format!("{:.2} s", us as f64 / 1e6) }
 }
@@ -192,7 +222,7 @@ fn seconds(us: u64) -> String {
 fn process_alone(sight: &Sight<'_>) -> Diagnosed {
     let hang =
         Hang { explained: sight.explained, target: sight.target, probes: sight.probes.clone(), ahead: 0, advice: &[] };
-    if let Some(mut found) = diagnosis::standing(&hang, "is stuck") {
+    if let Some(mut found) = diagnosis::standing_alone(&hang, "is stuck") {
         let process = sight.target.exe.as_deref().unwrap_or("the process");
         let says = found.evidence.first().map_or(String::new(), |evidence| evidence.says.clone());
         found.diagnosis.summary = format!("{process} is stuck: {says}");
@@ -277,8 +307,12 @@ fn server_side(connection: &ServerSide) -> String {
 }
 
 /// Whether another route of the same server answers.
-fn differential(health: &Exchange) -> String {
+fn differential(health: &Exchange, crashed: bool) -> String {
     match (&health.error, health.status) {
+        (None, Some(status)) if crashed => format!(
+            "another route of the server had answered before that: status {status} after {}",
+            seconds(health.total_us)
+        ),
         (None, Some(status)) => format!(
             "another route of the server answered meanwhile: status {status} after {}; the server as a whole is alive",
             seconds(health.total_us)

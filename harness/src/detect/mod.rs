@@ -5,6 +5,7 @@
 //! | scrape | outcome | rule |
 //! |---|---|---|
 //! | not answered by the hang limit | `unreachable`, `crashed` | `trial`: the exchange and the child's exit |
+//! | | `stalled` | `stopped`: somebody stopped every thread of the process |
 //! | | `deadlocked` | `cycle`, `self_wait`: a request's own wait path reaches a claimed one |
 //! | | `livelocked` | `spin`: a named spin rule, its words unchanged |
 //! | | `starved` | `starvation`: no worker of the runtime is left |
@@ -38,6 +39,7 @@ mod self_wait;
 mod spin;
 mod stall;
 mod starvation;
+mod stopped;
 #[cfg(test)]
 mod tests;
 mod timeline;

@@ -17,6 +17,8 @@ pub(super) struct Scene<'a> {
     pub(super) ahead: usize,
     /// Whether the kernel says that the server has not read the request: then no thread runs it.
     pub(super) unread: bool,
+    /// Whether the server took the connection out of its listener's queue, where the kernel tells.
+    pub(super) accepted: Option<bool>,
     /// What people call the endpoint, e.g. `/metrics`.
     pub(super) endpoint: String,
     threads: BTreeMap<i32, &'a Thread>,
@@ -42,6 +44,10 @@ pub(super) struct Ruling<'a> {
     pub(super) covered: bool,
     /// The cycle or self-wait, if there is one.
     pub(super) cycle: Option<Cycle<'a>>,
+    /// Further threads that it names, which the report shows before others.
+    pub(super) named: Vec<i32>,
+    /// What to do, where the rule knows better than what its outcome in general calls for.
+    pub(super) fix: Vec<String>,
 }
 
 impl<'a> Scene<'a> {
@@ -52,6 +58,7 @@ impl<'a> Scene<'a> {
             serving: explained.threads.iter().filter(|thread| thread.serves_request).collect(),
             ahead,
             unread: false,
+            accepted: None,
             endpoint,
             threads: explained.threads.iter().map(|thread| (thread.tid, thread)).collect(),
             resources: explained.resources.iter().map(|resource| (resource.id.as_str(), resource)).collect(),
@@ -61,7 +68,8 @@ impl<'a> Scene<'a> {
     /// The scene of a request of which the kernel says this.
     pub(super) fn with_connection(self, connection: Option<&ServerSide>) -> Scene<'a> {
         let unread = |side: &ServerSide| side.accepted == Some(false) || side.unread_bytes.is_some_and(|n| n > 0);
-        Scene { unread: connection.is_some_and(unread), ..self }
+        let accepted = connection.and_then(|side| side.accepted);
+        Scene { unread: connection.is_some_and(unread), accepted, ..self }
     }
 
     pub(super) fn thread(&self, tid: i32) -> Option<&'a Thread> {

@@ -41,5 +41,7 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
         confidence: path.iter().map(|step| step.confidence).fold(own, Confidence::min),
         covered: true,
         cycle: None,
+        named: Vec::new(),
+        fix: Vec::new(),
     })
 }

@@ -50,19 +50,25 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
         gaps.push(format!("{} threads of the blocking pool are stuck, and the request may await one", stuck.len()));
         because.extend(stuck.iter().take(8).filter_map(|tid| Some(scene.edge(scene.wait_of(*tid)?))));
     }
-    let says = match ends.first() {
-        Some(end) => end.says.clone(),
-        None if gaps.len() == 1 && jobs.is_some() => {
+    let nowhere = ends.is_empty().then(|| not_begun(scene)).flatten();
+    if let Some((_, gap)) = &nowhere {
+        gaps.push(gap.clone());
+    }
+    let says = match (ends.first(), &nowhere) {
+        (Some(end), _) => end.says.clone(),
+        (None, Some((says, _))) => says.clone(),
+        (None, None) if gaps.len() == 1 && jobs.is_some() => {
             "no thread was seen to run the request; a job in the runtime's blocking pool that it may await is stuck"
                 .to_string()
         }
-        None if gaps.is_empty() => {
+        (None, None) if gaps.is_empty() => {
             "no thread runs the request and none is blocked on its behalf: it is suspended at an \
                                     await"
                 .to_string()
         }
-        None => "no thread that runs the request could be found".to_string(),
+        (None, None) => "no thread that runs the request could be found".to_string(),
     };
+    let fix = if ends.is_empty() { fix(scene, gaps.is_empty()) } else { Vec::new() };
     let covered = gaps.is_empty();
     because.extend(gaps);
     if ends.is_empty() {
@@ -79,7 +85,48 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Ruling<'a> {
         },
         covered,
         cycle: None,
+        named: Vec::new(),
+        fix,
     }
+}
+
+/// Where no thread runs the request: what is known to have kept a handler from it, or why a task that is suspended is no
+/// explanation; and what was not seen. A task needs an async runtime, and a handler a request that was read.
+fn not_begun(scene: &Scene<'_>) -> Option<(String, String)> {
+    let (says, gap) = match (scene.accepted, scene.unread, &scene.explained.runtime) {
+        (Some(false), ..) => (
+            "the server has not accepted the connection: it waits in the listener's queue, and no handler runs before \
+             somebody accepts it",
+            "which thread or task should accept it, and why it does not, was not seen",
+        ),
+        (_, true, _) => (
+            "the server has accepted the connection and not read the request, so that no handler runs yet",
+            "which thread or task should read it, and why it does not, was not seen",
+        ),
+        (.., None) => (
+            "no thread is seen in a handler that is known here, and no async runtime is recognised in the process: what \
+             the request waits for is not known",
+            "without a runtime that is known here, it cannot be told what a thread does for a request",
+        ),
+        _ => return None,
+    };
+    Some((says.to_string(), gap.to_string()))
+}
+
+/// What to do where no thread runs the request.
+fn fix(scene: &Scene<'_>, suspended: bool) -> Vec<String> {
+    let line = if scene.accepted == Some(false) {
+        "look at what accepts connections on this listener: its thread or task has ended, is blocked, or was never started"
+    } else if scene.unread {
+        "look at what reads requests once they are accepted: a limit on connections, or a thread that is busy with another"
+    } else if scene.explained.runtime.is_none() {
+        "look at the stacks below for the thread that should answer; only handlers of Rust programs are recognised"
+    } else if suspended {
+        "put a deadline around what the handler awaits, be it a channel, an async lock or another service"
+    } else {
+        return Vec::new();
+    };
+    vec![line.to_string()]
 }
 
 /// What is said when nothing was sampled.
@@ -92,6 +139,8 @@ pub(super) fn without_samples<'a>() -> Ruling<'a> {
         confidence: Confidence::Suspected,
         covered: false,
         cycle: None,
+        named: Vec::new(),
+        fix: Vec::new(),
     }
 }
 

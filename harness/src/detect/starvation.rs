@@ -56,7 +56,45 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
         confidence: Confidence::Inferred,
         covered: true,
         cycle: None,
+        named: stuck.clone(),
+        fix: fix(scene, stuck, runtime.full_pool().is_none() || all_blocked),
     })
+}
+
+/// Every worker of the runtime was stuck where it stood, in both samples: whoever asks for something, nothing runs it.
+pub(super) fn standing<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
+    let runtime = scene.explained.runtime.as_ref()?;
+    if scene.explained.samples < 2 || runtime.workers == 0 || runtime.stuck.len() < runtime.workers as usize {
+        return None;
+    }
+    let says = format!("{} blocked, so that no task of it gets a thread while this lasts", workers(runtime));
+    Some(Ruling {
+        outcome: Outcome::Starved,
+        detector: "starvation",
+        says: [Some(says), stuck_in(scene, &runtime.stuck)].into_iter().flatten().collect::<Vec<_>>().join("; "),
+        because: runtime.stuck.iter().filter_map(|tid| Some(scene.edge(scene.wait_of(*tid)?))).collect(),
+        confidence: Confidence::Inferred,
+        covered: true,
+        cycle: None,
+        named: runtime.stuck.clone(),
+        fix: fix(scene, &runtime.stuck, true),
+    })
+}
+
+/// What to do. A thread of its own for gather() helps only where it is gather() that takes the threads.
+fn fix(scene: &Scene<'_>, stuck: &[i32], workers_stuck: bool) -> Vec<String> {
+    let unheld = stuck.iter().any(|tid| scene.wait_of(*tid).is_some_and(|wait| scene.is_unheld(wait)));
+    let by_requests = scene.serving.iter().any(|thread| stuck.contains(&thread.tid));
+    if !workers_stuck || stuck.is_empty() || (by_requests && !unheld) {
+        return Vec::new();
+    }
+    let lock = "end the scope of a lock's guard before an await: a suspended task keeps what it holds";
+    let block = "do not block a worker of the runtime: use the runtime's own I/O and locks, or spawn_blocking with a \
+                 deadline inside the call";
+    let listener = "serve /metrics and /health from a listener with threads of its own (gatherlock_guard::Listener), so \
+                    that they answer when no worker does";
+    let lines = [unheld.then_some(lock), (!by_requests).then_some(block), Some(listener)];
+    lines.into_iter().flatten().map(ToString::to_string).collect()
 }
 
 fn workers(runtime: &RuntimeState) -> String {

@@ -34,8 +34,22 @@ pub struct Recording {
     pub explained: Option<Explained>,
     /// What could not be seen around that, and why: which process it is, why it could not be looked into.
     pub gaps: Vec<Gap>,
+    /// The process that serves the URL, where the caller named another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other: Option<OtherProcess>,
     /// Whether the process ended while it was looked at.
     pub died: bool,
+}
+
+/// A process that serves the URL, and is not the one that the caller named.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherProcess {
+    /// The one that the caller named.
+    pub named: i32,
+    /// The one that serves the URL.
+    pub pid: i32,
+    /// Its name; untrusted.
+    pub name: String,
 }
 
 /// A scrape, judged from outside.

@@ -6,6 +6,9 @@ use crate::model::{
     ThreadRef, WaitsFor,
 };
 
+/// Threads that are told of before the stacks.
+const TELLERS: usize = 6;
+
 /// One step of a cycle with the edges and the resource it rests on.
 pub(super) struct Step<'a> {
     /// The step.
@@ -153,7 +156,7 @@ impl Step<'_> {
 pub(super) struct Order<'a> {
     /// The thread.
     pub(super) thread: &'a ThreadRef,
-    /// The mode and name of what it has.
+    /// The mode and name of what it has, or is queued for.
     pub(super) has: String,
     /// The mode and name of what it wants.
     pub(super) wants: String,
@@ -175,7 +178,13 @@ pub(super) fn orders<'a>(steps: &[Step<'a>]) -> Vec<Order<'a>> {
             let held = steps.iter().find(|other| other.step.held_by.tid == step.step.thread.tid)?;
             Some(Order {
                 thread: &step.step.thread,
-                has: say(held.hold_mode(), held, "answers"),
+                has: match held.hold {
+                    // It does not have it: it only goes first.
+                    Some(Edge { relation: Relation::Queued, .. }) => {
+                        format!("queued for {}", say(held.hold_mode(), held, "answers"))
+                    }
+                    _ => say(held.hold_mode(), held, "answers"),
+                },
                 wants: say(Some(step.step.waits_for.mode), step, "awaits"),
             })
         })
@@ -203,17 +212,31 @@ pub(super) fn behind(diagnosis: &Diagnosis) -> Vec<(String, &'static str, usize)
 pub(super) struct Group<'a> {
     /// The threads; the first stands for all.
     pub(super) threads: Vec<&'a Thread>,
-    /// Whether a thread of the cycle, a suspect, or one that serves a request is among them.
+    /// Whether a thread of the cycle, a suspect, one that serves a request, or one whose being stuck is the verdict is among
+    /// them.
     pub(super) matters: bool,
+}
+
+/// The threads whose being stuck is why no other is left for the request.
+fn starved(diagnosis: &Diagnosis) -> &[i32] {
+    match (&diagnosis.runtime, diagnosis.outcome) {
+        (Some(runtime), Some(Outcome::Starved)) => match runtime.full_pool() {
+            Some((pool, _)) if runtime.stuck.len() < runtime.workers as usize => &pool.stuck,
+            _ => &runtime.stuck,
+        },
+        _ => &[],
+    }
 }
 
 /// The threads grouped by stack and by what they wait for: those of the cycle first, then suspects, then requests.
 pub(super) fn groups(diagnosis: &Diagnosis) -> Vec<Group<'_>> {
     let in_cycle: Vec<i32> =
         diagnosis.cycle.iter().chain(diagnosis.suspects.iter().flatten()).map(|step| step.thread.tid).collect();
+    let starved = starved(diagnosis);
+    let matters = |thread: &Thread| thread.serves_request || starved.contains(&thread.tid);
     let rank = |thread: &Thread| {
         let cycle = in_cycle.iter().position(|tid| *tid == thread.tid);
-        cycle.unwrap_or(if thread.serves_request { in_cycle.len() } else { in_cycle.len() + 1 })
+        cycle.unwrap_or(if matters(thread) { in_cycle.len() } else { in_cycle.len() + 1 })
     };
     let mut threads: Vec<&Thread> = diagnosis.threads.iter().collect();
     threads.sort_by_key(|thread| rank(thread));
@@ -224,13 +247,13 @@ pub(super) fn groups(diagnosis: &Diagnosis) -> Vec<Group<'_>> {
             let first = group.threads[0];
             !alone
                 && !in_cycle.contains(&first.tid)
-                && first.serves_request == thread.serves_request
+                && matters(first) == matters(thread)
                 && first.waits_for == thread.waits_for
                 && first.stack == thread.stack
         };
         match groups.iter_mut().find(same) {
             Some(group) => group.threads.push(thread),
-            None => groups.push(Group { threads: vec![thread], matters: alone || thread.serves_request }),
+            None => groups.push(Group { threads: vec![thread], matters: alone || matters(thread) }),
         }
     }
     groups
@@ -307,20 +330,22 @@ pub(super) fn notes(diagnosis: &Diagnosis, thread: &Thread) -> Vec<(Option<usize
 }
 
 /// Where there is no cycle to tell: the threads that hold or wait, those that serve requests first, with what they hold
-/// and wait for.
-pub(super) fn tellers(diagnosis: &Diagnosis) -> Vec<(&Thread, Vec<String>)> {
+/// and wait for; and how many more there are.
+pub(super) fn tellers(diagnosis: &Diagnosis) -> (Vec<(&Thread, Vec<String>)>, usize) {
     if !diagnosis.cycle.is_empty() || !diagnosis.suspects.is_empty() {
-        return Vec::new();
+        return (Vec::new(), 0);
     }
-    groups(diagnosis)
+    let mut tellers: Vec<_> = groups(diagnosis)
         .iter()
         .map(|group| group.threads[0])
         // Whoever stands in nothing but the runtime's own frames waits for work.
         .filter(|thread| thread.stack.is_empty() || thread.stack.iter().any(|frame| !frame.runtime))
         .map(|thread| (thread, notes(diagnosis, thread).into_iter().map(|(_, note)| note).collect::<Vec<_>>()))
         .filter(|(_, notes)| !notes.is_empty())
-        .take(6)
-        .collect()
+        .collect();
+    let more = tellers.len().saturating_sub(TELLERS);
+    tellers.truncate(TELLERS);
+    (tellers, more)
 }
 
 /// `sleeping in futex`, `running`, with the CPU time it took between the samples.
@@ -351,7 +376,8 @@ pub(super) fn confidence(diagnosis: &Diagnosis) -> (&'static str, &'static str) 
             "at least one edge was found by walking the code; the counts agree, and nothing changed between two samples",
         ),
         (Confidence::Inferred, _) => ("inferred", "concluded from stacks, system calls and counts in two samples"),
-        (Confidence::Proven, _) => ("proven", "every edge was traced or read"),
+        (Confidence::Proven, Some(Outcome::Deadlocked)) => ("proven", "every edge was traced or read"),
+        (Confidence::Proven, _) => ("proven", "what the first sentence rests on was traced or read"),
     }
 }
 

@@ -19,6 +19,7 @@ fn said(explained: &Explained) -> Diagnosed {
         probes: &probes,
         judged: Some(&judged),
         gaps: &[],
+        other: None,
         died: false,
         explained: Some(explained),
         bound_us: 1_000_000,

@@ -16,6 +16,8 @@ mod hangs;
 mod killed;
 mod locks;
 #[cfg(feature = "cli")]
+mod mistaken;
+#[cfg(feature = "cli")]
 mod refused;
 mod replay;
 #[cfg(all(feature = "cli", feature = "tls"))]

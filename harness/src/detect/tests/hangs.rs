@@ -352,9 +352,13 @@ fn a_request_that_came_between_the_samples_waits_at_the_same_place() {
 
 #[test]
 fn no_thread_at_all_is_a_suspended_task() {
-    let detected = hung(Process::new().thread(7, "tokio-rt-worker", false));
+    let idle = || Process::new().thread(7, "tokio-rt-worker", false);
+    let detected = hung(idle().runtime(4, 0, Some(7)));
     assert_eq!((detected.outcome, detected.covered), (Outcome::Stalled, true));
     assert!(summary(&detected).contains("suspended at an await"));
+    let unknown = hung(idle());
+    assert_eq!((unknown.outcome, unknown.covered), (Outcome::Stalled, false), "there may be no task at all");
+    assert!(!summary(&unknown).contains("await"), "{}", summary(&unknown));
 }
 
 #[test]

@@ -94,6 +94,65 @@ fn a_starved_runtime_says_that_its_worker_waits_for_a_lock_of_nobody() {
     }
 }
 
+/// A hang with the general advice.
+fn advised(process: &Explained) -> crate::detect::Diagnosed {
+    let target = Target { url: Some(URL.into()), pid: Some(4700), inner_pid: None, exe: None };
+    let hang = crate::detect::Hang {
+        explained: Some(process),
+        target: &target,
+        probes: Probes::default(),
+        ahead: 0,
+        advice: &[],
+    };
+    crate::detect::diagnose(&hang)
+}
+
+#[test]
+fn the_fix_for_stuck_workers_is_not_a_thread_for_gather() {
+    let starved = |serving: bool, found: u32| {
+        let mut process = Process::new()
+            .thread(1, "main", false)
+            .thread(2, "tokio-rt-worker", serving)
+            .resource("io-1", ResourceKind::Io, "a pipe")
+            .resource("lock-1", ResourceKind::StdMutex, "Mutex<Zones>")
+            .waits(1, "io-1", Mode::Event)
+            .waits(2, "lock-1", Mode::Exclusive)
+            .runtime(1, 1, None);
+        process.0.runtime.as_mut().unwrap().stuck = vec![2];
+        process.0.resources[1].holders = Some(Holders { word: 1, found });
+        advised(&process.0).diagnosis
+    };
+    let found = starved(false, 1);
+    assert_eq!((found.outcome, found.threads[0].tid), (Some(Outcome::Starved), 2), "the stuck worker comes first");
+    assert_eq!(found.advice.len(), 2);
+    assert!(found.advice[0].starts_with("do not block a worker") && found.advice[1].contains("guard::Listener"));
+    assert!(found.advice.iter().all(|line| !line.contains("gather on a thread")));
+    let found = starved(false, 0);
+    assert!(found.advice[0].starts_with("end the scope of a lock's guard before an await"), "{:?}", found.advice);
+    let found = starved(true, 0);
+    assert_eq!(found.outcome, Some(Outcome::Starved));
+    assert!(found.advice[0].starts_with("end the scope") && found.advice.len() == 2, "{:?}", found.advice);
+}
+
+#[test]
+fn one_lock_taken_twice_has_no_order_that_could_be_wrong() {
+    // Worker 1 reads and wants to read again, behind writer 2, who waits for the first read to end.
+    let process = Process::new()
+        .thread(1, "tokio-rt-worker", true)
+        .thread(2, "writer", false)
+        .resource("lock-1", ResourceKind::ParkingLotRwLock, "prometheus Registry #1")
+        .holds(1, "lock-1", Mode::Read)
+        .waits(1, "lock-1", Mode::Read)
+        .waits(2, "lock-1", Mode::Write)
+        .queued(2, "lock-1");
+    let found = advised(&process.0).diagnosis;
+    assert_eq!((found.outcome, found.cycle.len()), (Some(Outcome::Deadlocked), 2), "{}", found.summary);
+    assert!(found.advice[0].contains("gathering inside collect()"), "{:?}", found.advice);
+    assert!(!found.advice[0].contains("one order"), "{:?}", found.advice);
+    // Near miss: two locks.
+    assert!(advised(&ab_ba().0).diagnosis.advice[0].starts_with("take the locks in one order everywhere"));
+}
+
 #[test]
 fn a_starved_runtime_says_so_of_a_lock_at_the_end_of_the_way_too() {
     let starved = |found| {

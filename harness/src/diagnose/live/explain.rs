@@ -344,13 +344,20 @@ fn name_gaps(layout: &super::layout::Layout) -> Vec<Gap> {
     let exe = layout.modules().iter().find(|module| module.exe);
     let nameless = exe.filter(|module| !module.image.has_symbols());
     let gap = |module: &super::layout::Mapped| {
+        // Whoever did not write it in Rust has no such options.
+        let advice = if module.image.is_rust() {
+            "; build with `strip = false`, or debug = \"line-tables-only\", to see names"
+        } else {
+            ""
+        };
         Gap {
-        what: format!("the names of functions in `{}`, and which thread runs the request", module.name),
-        why: "its symbols were stripped: threads of the runtime that are at work on a connection, or on a blocking job, are taken for \
-              the request's; build with `strip = false`, or debug = \"line-tables-only\", to see names"
-            .to_owned(),
-        uncovers: false,
-    }
+            what: format!("the names of functions in `{}`, and which thread runs the request", module.name),
+            why: format!(
+                "its symbols were stripped: threads of the runtime that are at work on a connection, or on a blocking job, are taken \
+             for the request's{advice}"
+            ),
+            uncovers: false,
+        }
     };
     nameless.map(gap).into_iter().collect()
 }

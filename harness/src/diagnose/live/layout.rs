@@ -53,6 +53,11 @@ impl Binary {
         self.locations.versions(&self.image, krate)
     }
 
+    /// Whether the file shows where code of Rust may panic.
+    pub(super) fn is_rust(&self) -> bool {
+        self.locations.any(&self.image)
+    }
+
     /// Whether the function at a link-time address never comes back: it holds no return, and no jump out of itself. What
     /// panics is of that kind, and behind a call of it lies code of something else.
     pub(super) fn never_returns(&self, address: u64) -> bool {

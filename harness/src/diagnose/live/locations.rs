@@ -82,6 +82,11 @@ impl Locations {
         self.table(image).values().filter_map(version).collect()
     }
 
+    /// Whether the file has any location.
+    pub(super) fn any(&self, image: &Image) -> bool {
+        !self.table(image).is_empty()
+    }
+
     fn table(&self, image: &Image) -> &HashMap<u64, Arc<str>> {
         self.table.get_or_init(|| find(image))
     }

@@ -1,9 +1,11 @@
 //! Which process answers a URL: the one that accepted the connection, or that listens for it.
 
 use crate::diagnose::{Process, examine};
-use crate::model::{Gap, ServerSide};
+use crate::model::{Gap, OtherProcess, ServerSide};
 use crate::probe::HttpUrl;
 use crate::probe::socket::{self, Owner};
+use std::fs::{DirEntry, read_dir, read_link};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 
 /// Programs that listen on behalf of a process elsewhere.
@@ -17,6 +19,8 @@ pub(super) struct Found {
     pub(super) side: Option<ServerSide>,
     /// The process.
     pub(super) process: Option<Process>,
+    /// The process, where it is not the given one.
+    pub(super) other: Option<OtherProcess>,
     /// Why it was not found, or is in doubt.
     pub(super) gap: Option<Gap>,
 }
@@ -35,13 +39,22 @@ pub(super) fn server(url: &HttpUrl, ends: Option<(SocketAddr, SocketAddr)>, give
         return Found { gap, ..Found::default() };
     };
     let owners = socket::owners(&inodes);
-    let known = |owner: &Owner| given.is_some_and(|process| process.pid == owner.pid);
     if let Some(given) = given {
-        let other = owners.found.first().filter(|_| !owners.found.iter().any(known));
-        let gap = other.map(|owner| {
-            gap(format!("the URL is served by process {} (`{}`), not by process {}", owner.pid, owner.name, given.pid))
-        });
-        return Found { side: Some(side), process: None, gap };
+        let other = other(given.pid, &owners.found, is_shown(given.pid));
+        let gap = match &other {
+            Some(OtherProcess { named, pid, name }) => {
+                Some(gap(format!("the URL is served by process {pid} (`{name}`), not by process {named}")))
+            }
+            None if owners.found.is_empty() && owners.hidden > 0 => Some(Gap {
+                uncovers: false,
+                ..gap(format!(
+                    "that process {} serves it is taken on trust: who does is not shown to this user",
+                    given.pid
+                ))
+            }),
+            None => None,
+        };
+        return Found { other, side: Some(side), gap, process: None };
     }
     let (process, why) = match owners.found.as_slice() {
         [owner] if FORWARDERS.contains(&owner.name.as_str()) => (
@@ -84,9 +97,45 @@ pub(super) fn server(url: &HttpUrl, ends: Option<(SocketAddr, SocketAddr)>, give
             (None, Some(why))
         }
     };
-    Found { side: Some(side), process, gap: why.map(gap) }
+    Found { side: Some(side), process, gap: why.map(gap), other: None }
+}
+
+/// The process that serves the URL in place of the `given` one, whose descriptors are all `shown`. Of what listens for a
+/// service that runs elsewhere it cannot be said.
+fn other(given: i32, owners: &[Owner], shown: bool) -> Option<OtherProcess> {
+    let in_doubt = |owner: &Owner| owner.pid == given || FORWARDERS.contains(&owner.name.as_str());
+    if !shown || owners.iter().any(in_doubt) {
+        return None;
+    }
+    owners.first().map(|owner| OtherProcess { named: given, pid: owner.pid, name: owner.name.clone() })
+}
+
+/// Whether this user may see what all descriptors of the process are.
+fn is_shown(pid: i32) -> bool {
+    let hidden = |entry: DirEntry| read_link(entry.path()).is_err_and(|e| e.kind() == ErrorKind::PermissionDenied);
+    read_dir(format!("/proc/{pid}/fd")).is_ok_and(|mut entries| !entries.any(|entry| entry.is_ok_and(hidden)))
 }
 
 fn gap(why: String) -> Gap {
     Gap { what: "the process behind the URL".to_string(), why, uncovers: true }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_called_another_one_only_where_that_is_known() {
+        let owners = |found: &[(i32, &str)]| -> Vec<Owner> {
+            found.iter().map(|(pid, name)| Owner { pid: *pid, name: (*name).to_string() }).collect()
+        };
+        let svc = OtherProcess { named: 7, pid: 8, name: "svc".into() };
+        assert_eq!(other(7, &owners(&[(8, "svc")]), true), Some(svc));
+        // Near misses: it may share the listener unseen, it does share it, the port is only forwarded, nobody is seen.
+        assert_eq!(other(7, &owners(&[(8, "svc")]), false), None);
+        assert_eq!(other(7, &owners(&[(8, "svc"), (7, "svc")]), true), None);
+        assert_eq!(other(7, &owners(&[(8, "docker-proxy")]), true), None);
+        assert_eq!(other(7, &[], true), None);
+        assert!(is_shown(std::process::id().cast_signed()) && !is_shown(0));
+    }
 }

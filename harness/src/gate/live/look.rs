@@ -6,7 +6,8 @@ use crate::detect::{Diagnosed, Sight, judge, live};
 use crate::diagnose::{Engine, Process, SampleError, examine, lives};
 use crate::gate::environment::tool;
 use crate::model::{
-    Exchange, ExchangeError, Explained, Gap, Judged, Probes, RECORDING_FORMAT, Recording, Snapshot, Target,
+    Exchange, ExchangeError, Explained, Gap, Judged, OtherProcess, Outcome, Probes, RECORDING_FORMAT, Recording,
+    Snapshot, Target,
 };
 use crate::probe::scrape::{BeginError, InFlight, ScrapeRequest, Scraper, Trust};
 use crate::probe::{Header, HttpUrl, health};
@@ -111,6 +112,8 @@ struct Samples<'a> {
     /// What was taken and explained in one go, behind those `taken`.
     again: Option<(Snapshot, Explained)>,
     gaps: Vec<Gap>,
+    /// The process behind the URL, where it is not the one that was named.
+    other: Option<OtherProcess>,
     error: Option<SampleError>,
 }
 
@@ -158,6 +161,13 @@ impl Samples<'_> {
     fn prepare(&self) {
         if let Some(last) = self.taken.last() {
             self.engine.prepare(last);
+        }
+    }
+
+    /// Leaves the process alone if another one serves the URL: what it shows is not the endpoint's.
+    fn is_not(&mut self, other: Option<OtherProcess>) {
+        if other.is_some() {
+            (self.process, self.other) = (None, other);
         }
     }
 
@@ -237,6 +247,7 @@ impl Looker {
             explained: None,
             again: None,
             gaps: Vec::new(),
+            other: None,
             error: None,
         };
         match &options.url {
@@ -269,8 +280,10 @@ impl Looker {
             }
             let look = conclude(options, &mut samples, Probes::default(), None);
             // What was not seen because a lock was just changing hands will be seen another time. What is stuck, or is
-            // never seen, stays so.
-            if look.diagnosed.diagnosis.outcome.is_some() || look.diagnosed.covered || glance == GLANCES {
+            // never seen, stays so. Nor is a runtime starved by a wait that ends soon.
+            let passes = look.diagnosed.diagnosis.outcome == Some(Outcome::Starved);
+            let told = look.diagnosed.diagnosis.outcome.is_some() || look.diagnosed.covered;
+            if (told && !passes) || glance == GLANCES {
                 return Ok(look);
             }
             samples.taken.clear();
@@ -306,6 +319,7 @@ impl Looker {
             let found = find::server(url, flight.ends(), given.as_ref());
             samples.process = samples.process.take().or(found.process);
             samples.gaps.extend(found.gap);
+            samples.is_not(found.other);
             side = found.side;
             samples.sample();
             asked = self.health(url, &trail.headers, options);
@@ -332,13 +346,19 @@ impl Looker {
             return Err(LookError::Untrusted { url: url.clone(), reason: reason.clone() });
         }
         let hung = exchange.error.is_some() && exchange.total_us >= micros(options.hang_limit);
+        if options.always_sample && side.is_none() && given.is_some() {
+            // It answered in time, and the caller wants to know about the process as well.
+            let found = find::server(url, None, given.as_ref());
+            samples.gaps.extend(found.gap);
+            samples.is_not(found.other);
+        }
         if options.always_sample
             && given.is_some()
+            && samples.process.is_some()
             && samples.taken.is_empty()
             && samples.error.is_none()
             && !samples.ended()
         {
-            // It answered in time, and the caller wants to know about the process as well.
             let end = samples.first() + PAUSE;
             samples.prepare();
             wait(end - AHEAD, interrupted)?;
@@ -389,6 +409,7 @@ fn conclude(options: &LookOptions, samples: &mut Samples<'_>, probes: Probes, ju
         judged,
         explained,
         gaps: std::mem::take(&mut samples.gaps),
+        other: samples.other.take(),
         died,
     };
     Look { diagnosed: diagnosed(&recording), recording }
@@ -401,6 +422,7 @@ pub(super) fn diagnosed(recording: &Recording) -> Diagnosed {
         probes: &recording.probes,
         judged: recording.judged.as_ref(),
         gaps: &recording.gaps,
+        other: recording.other.as_ref(),
         died: recording.died,
         explained: recording.explained.as_ref(),
         bound_us: recording.bound_ms.saturating_mul(1000),

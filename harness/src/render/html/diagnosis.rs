@@ -28,11 +28,12 @@ pub(super) fn draw(diagnosis: &Diagnosis) -> Markup {
                 @if !spread { div { (picture) } }
                 div {
                     @if !diagnosis.cycle.is_empty() { (steps(diagnosis, &diagnosis.cycle)) }
-                    @let tellers = waits::tellers(diagnosis);
+                    @let (tellers, more) = waits::tellers(diagnosis);
                     @if !tellers.is_empty() {
                         ol class="steps" { @for (thread, notes) in tellers {
                             li { b { (waits::who_thread(thread)) } " " span class="soft" { (waits::doing(thread)) } @for note in notes { div { (note) } } }
                         } }
+                        @if more > 0 { p class="soft" { (text::count(more, "thread")) " more: see the stacks" } }
                     }
                     @for suspect in diagnosis.suspects.iter().take(8) {
                         div class="suspect" { h5 { "Suspected, not proven" } (steps(diagnosis, suspect)) }

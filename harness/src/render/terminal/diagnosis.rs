@@ -18,7 +18,7 @@ pub(super) fn draw(pen: &mut Pen, diagnosis: &Diagnosis) {
         cycle(pen, diagnosis, &diagnosis.cycle);
         order(pen, diagnosis, &diagnosis.cycle);
     }
-    let tellers = waits::tellers(diagnosis);
+    let (tellers, more) = waits::tellers(diagnosis);
     if !tellers.is_empty() {
         pen.end();
     }
@@ -30,6 +30,10 @@ pub(super) fn draw(pen: &mut Pen, diagnosis: &Diagnosis) {
             pen.put(Style::Plain, "  ");
             pen.flow(Style::Yellow, &note, 4, 3);
         }
+    }
+    if more > 0 {
+        pen.put(Style::Dim, &format!("{} more: see the stacks", text::count(more, "thread")));
+        pen.end();
     }
     for suspect in diagnosis.suspects.iter().take(8) {
         pen.heading("Suspected, not proven");
@@ -282,7 +286,8 @@ fn stacks(pen: &mut Pen, diagnosis: &Diagnosis) {
         }
     }
     if left_out > 0 {
-        pen.put(Style::Dim, &format!("{} more in the JSON report", text::count(left_out, "thread")));
+        let more = text::count(left_out, "thread");
+        pen.put(Style::Dim, &format!("{more} more in the JSON report, or with `gatherlock diagnose --full`"));
         pen.end();
     }
 }
