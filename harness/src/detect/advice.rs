@@ -22,8 +22,11 @@ pub(super) fn advice(outcome: Outcome, judged: &Judged, metrics: &Exchange) -> V
 
 /// What to do about a wrong answer, and what becomes of it at Prometheus, where that is known.
 fn wrong(judged: &Judged, metrics: &Exchange) -> Vec<String> {
-    let plain = matches!(&metrics.error, Some(ExchangeError::Malformed { reason }) if reason.contains("plain HTTP"));
+    let malformed =
+        |what: &str| matches!(&metrics.error, Some(ExchangeError::Malformed { reason }) if reason.contains(what));
+    let (plain, wants_tls) = (malformed("speaks plain HTTP"), malformed("the port wants https://"));
     let first = match metrics.status {
+        _ if wants_tls => "give the URL with https:// instead of http://",
         _ if plain => "give the URL with http:// instead of https://, or another port",
         Some(401 | 403) => "the endpoint wants to know who asks: give --bearer-file FILE or --header 'Name: value'",
         Some(404) => "check the path: nothing is served at this one",

@@ -11,10 +11,28 @@ use std::sync::Arc;
 /// A server with a certificate of its own making; its URL and the file with the certificate.
 fn serve_tls(folder: &tempfile::TempDir, answer: impl Fn() -> Option<String> + Send + 'static) -> (String, PathBuf) {
     let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_string()]).unwrap();
+    serve_with(folder, &made.cert, &made.signing_key, answer)
+}
+
+/// A certificate as `openssl req -x509` makes it: an authority's, signed with its own key.
+fn authority(name: &str, year: i32) -> (rcgen::Certificate, rcgen::KeyPair) {
+    let mut params = rcgen::CertificateParams::new([name.to_string()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap(), key)
+}
+
+fn serve_with(
+    folder: &tempfile::TempDir,
+    made: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    answer: impl Fn() -> Option<String> + Send + 'static,
+) -> (String, PathBuf) {
     let file = folder.path().join("ca.pem");
-    std::fs::write(&file, made.cert.pem()).unwrap();
-    let certificate = CertificateDer::from(made.cert.der().to_vec());
-    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    std::fs::write(&file, made.pem()).unwrap();
+    let certificate = CertificateDer::from(made.der().to_vec());
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -82,6 +100,54 @@ fn an_untrusted_certificate_says_nothing_about_the_endpoint() {
     let output = diagnose(&[&["--url", &url, "--ca-file", &file.display().to_string()][..], &ANSWERS].concat());
     assert_eq!(output.status.code(), Some(2), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("not trusted") && text(&output.stderr).contains("--ca-file"));
+}
+
+#[test]
+fn an_authority_that_serves_itself_is_taken_if_it_is_the_one_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let (made, key) = authority("127.0.0.1", 2999);
+    let (url, ca) = serve_with(&folder, &made, &key, || Some(ok("a 1\n")));
+    let ask = |url: &str, ca: &std::path::Path| {
+        diagnose(&[&["--url", url, "--ca-file", &ca.display().to_string()][..], &ANSWERS].concat())
+    };
+    let output = ask(&url, &ca);
+    assert_eq!(output.status.code(), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    // Another one is not, though all else is alike; nor this one under another name, or when its time is over.
+    let other = tempfile::tempdir().unwrap();
+    let (made, _) = authority("127.0.0.1", 2999);
+    std::fs::write(other.path().join("other.pem"), made.pem()).unwrap();
+    let (made, key) = authority("localhost", 2999);
+    let named = tempfile::tempdir().unwrap();
+    let (misnamed, its_own) = serve_with(&named, &made, &key, || Some(ok("a 1\n")));
+    let (made, key) = authority("127.0.0.1", 2001);
+    let old = tempfile::tempdir().unwrap();
+    let (expired, outdated) = serve_with(&old, &made, &key, || Some(ok("a 1\n")));
+    for (url, ca, why) in [
+        (&url, other.path().join("other.pem"), "give exactly this certificate with --ca-file"),
+        (&misnamed, its_own, "subjectAltName"),
+        (&expired, outdated, "renew it"),
+    ] {
+        let output = ask(url, &ca);
+        let says = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{}{says}", text(&output.stdout));
+        assert!(says.contains("not trusted") && says.contains(why), "{why}: {says}");
+    }
+}
+
+#[test]
+fn a_port_of_the_other_kind_is_called_that() {
+    let folder = tempfile::tempdir().unwrap();
+    let (secure, ca) = serve_tls(&folder, || Some(ok("a 1\n")));
+    let (code, found) =
+        judged(&diagnose(&[&["--url", &secure.replace("https", "http"), "--format", "json"][..], &ANSWERS].concat()));
+    assert_eq!((code, found.outcome), (1, Some(Outcome::Invalid)), "{}", found.summary);
+    assert!(found.advice[0].contains("https:// instead"), "{:?}", found.advice);
+    let plain = crate::cli::serve(|_| "<!DOCTYPE HTML><p>Bad request".to_string());
+    let url = plain.replace("http:", "https:");
+    let args = ["--url", &url, "--ca-file", &ca.display().to_string(), "--format", "json"];
+    let (_, found) = judged(&diagnose(&[&args[..], &ANSWERS].concat()));
+    assert!(found.summary.contains("plain HTTP"), "{}", found.summary);
+    assert!(found.advice[0].contains("http:// instead"), "{:?}", found.advice);
 }
 
 #[test]

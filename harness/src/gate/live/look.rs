@@ -81,7 +81,7 @@ pub enum LookError {
     #[error(transparent)]
     Begin(#[from] BeginError),
     /// The certificate is not trusted, which says nothing about the endpoint.
-    #[error("the certificate of {url} is not trusted: {reason}; give its authority with --ca-file FILE")]
+    #[error("the certificate of {url} is not trusted: {reason}")]
     Untrusted {
         /// The endpoint.
         url: HttpUrl,

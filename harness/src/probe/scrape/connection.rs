@@ -3,7 +3,7 @@
 use super::begin_error::BeginError;
 use super::request::ScrapeRequest;
 use super::response::Response;
-use super::wire::{Wire, is_about_trust};
+use super::wire::{Wire, about_trust, is_plain_http};
 use crate::model::{Exchange, ExchangeError};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
@@ -31,6 +31,8 @@ pub(super) struct Connection {
     /// Bytes of the request handed to the kernel.
     sent: usize,
     response: Response,
+    /// What came first, where TLS was awaited.
+    first: Vec<u8>,
     began: Instant,
     deadline: Instant,
     times: Exchange,
@@ -61,6 +63,7 @@ impl Connection {
             request: request.bytes(),
             sent: 0,
             response: Response::new(request.keep_body, request.most_bytes),
+            first: Vec::new(),
             began,
             deadline: began + request.hang_limit,
             times: Exchange::default(),
@@ -108,7 +111,7 @@ impl Connection {
             }
         }
         if self.wire.is_tls() && self.times.secured_us.is_none() {
-            if let Err(error) = self.wire.shake(&mut self.socket) {
+            if let Err(error) = self.wire.shake(&mut self.socket, &mut self.first) {
                 return Some(self.not_secured(&error));
             }
             if self.wire.is_handshaking() {
@@ -187,8 +190,13 @@ impl Connection {
     /// The handshake of TLS failed.
     fn not_secured(&mut self, error: &io::Error) -> Exchange {
         let reason = error.to_string();
+        if let Some(reason) = about_trust(error) {
+            return self.end(Some(ExchangeError::Untrusted { reason }));
+        }
         self.end(Some(match error.kind() {
-            _ if is_about_trust(error) => ExchangeError::Untrusted { reason },
+            _ if is_plain_http(&self.first) => {
+                ExchangeError::Malformed { reason: "TLS cannot be agreed on: the port speaks plain HTTP".to_string() }
+            }
             io::ErrorKind::InvalidData => {
                 ExchangeError::Malformed { reason: format!("TLS cannot be agreed on: {reason}") }
             }

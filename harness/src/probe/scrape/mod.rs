@@ -6,6 +6,8 @@
 
 mod begin_error;
 mod connection;
+#[cfg(feature = "tls")]
+mod given;
 mod request;
 mod response;
 mod scraper;

@@ -148,6 +148,10 @@ impl Response {
         self.line.extend_from_slice(&bytes[..bytes.len().min(room)]);
         let known = self.line.len().min(5);
         if self.line[..known] != b"HTTP/"[..known] {
+            // An alert of TLS.
+            if self.line.starts_with(&[0x15, 3]) {
+                return Err("it answers in TLS: the port wants https://".to_string());
+            }
             return Err(format!(
                 "it begins with \"{}\", not with HTTP/",
                 self.line[..self.line.len().min(24)].escape_ascii()

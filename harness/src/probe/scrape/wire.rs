@@ -39,6 +39,7 @@ impl PartialEq for Trust {
 #[cfg(feature = "tls")]
 mod secured {
     use super::Trust;
+    use crate::probe::scrape::given::Given;
     use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
     use std::path::Path;
@@ -64,16 +65,20 @@ mod secured {
                     .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                     .map_err(|error| format!("cannot read `{}`: {error}", path.display()))?,
             };
+            // What this system trusts are authorities, and no servers.
+            let given = if ca_file.is_some() { found.clone() } else { Vec::new() };
             let (added, _) = roots.add_parsable_certificates(found);
             if added == 0 {
                 let path = ca_file.map(|path| path.display().to_string()).unwrap_or_default();
                 return Err(format!("`{path}` holds no certificate in PEM form"));
             }
             let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let verifier = Given::new(roots, given, Arc::clone(&provider))?;
             let config = ClientConfig::builder_with_provider(provider)
                 .with_safe_default_protocol_versions()
                 .map_err(|error| error.to_string())?
-                .with_root_certificates(roots)
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
                 .with_no_client_auth();
             Ok(Trust { config: Some(Arc::new(config)) })
         }
@@ -163,15 +168,18 @@ impl Wire {
         }
     }
 
-    /// Goes on with the handshake as far as the socket allows.
-    #[cfg_attr(not(feature = "tls"), expect(unused_variables, reason = "there is no handshake without TLS"))]
-    pub(super) fn shake(&mut self, socket: &mut TcpStream) -> io::Result<()> {
+    /// Goes on with the handshake as far as the socket allows. The first bytes that come are noted.
+    #[cfg_attr(
+        not(feature = "tls"),
+        expect(unused_variables, clippy::ptr_arg, reason = "there is no handshake without TLS")
+    )]
+    pub(super) fn shake(&mut self, socket: &mut TcpStream, first: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Wire::Plain => Ok(()),
             #[cfg(feature = "tls")]
             Wire::Tls(tls) => {
                 while tls.is_handshaking() {
-                    match tls.complete_io(socket) {
+                    match tls.complete_io(&mut Noting { socket, first }) {
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                         Err(error) => return Err(error),
@@ -204,12 +212,70 @@ impl Wire {
     }
 }
 
-/// Whether an error of the handshake is about whom to trust, and not about what is spoken.
-pub(super) fn is_about_trust(error: &io::Error) -> bool {
-    #[cfg(feature = "tls")]
-    if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        return matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented);
+/// A socket whose first bytes are noted.
+#[cfg(feature = "tls")]
+struct Noting<'a> {
+    socket: &'a mut TcpStream,
+    first: &'a mut Vec<u8>,
+}
+
+#[cfg(feature = "tls")]
+impl Read for Noting<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let got = self.socket.read(buffer)?;
+        let room = FIRST.saturating_sub(self.first.len());
+        self.first.extend_from_slice(&buffer[..got.min(room)]);
+        Ok(got)
     }
-    let _ = error;
-    false
+}
+
+#[cfg(feature = "tls")]
+impl Write for Noting<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.socket.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.socket.flush()
+    }
+}
+
+/// So many bytes tell what is spoken instead of TLS.
+#[cfg(feature = "tls")]
+const FIRST: usize = 5;
+
+/// Whether a server that should speak TLS began with these words of HTTP, or with the page of one that was not understood.
+pub(super) fn is_plain_http(first: &[u8]) -> bool {
+    [b"HTTP/".as_slice(), b"<!doc", b"<html"].iter().any(|start| first.eq_ignore_ascii_case(start))
+}
+
+/// If an error of the handshake is about whom to trust, and not about what is spoken: why, and what to do.
+#[cfg(feature = "tls")]
+pub(super) fn about_trust(error: &io::Error) -> Option<String> {
+    use rustls::{CertificateError as Bad, Error};
+    let error = error.get_ref()?.downcast_ref::<Error>()?;
+    let then = match error {
+        _ if super::given::is_authority_alone(error) => {
+            return Some(
+                "it is an authority's (CA:TRUE) and the server shows it as its own; give exactly this certificate with \
+                 --ca-file FILE, or let the authority sign one for the server"
+                    .to_string(),
+            );
+        }
+        Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
+            "use a host in the URL that its subjectAltName holds"
+        }
+        Error::InvalidCertificate(
+            Bad::Expired | Bad::ExpiredContext { .. } | Bad::NotValidYet | Bad::NotValidYetContext { .. },
+        ) => "renew it, or set the clock of this machine",
+        Error::InvalidCertificate(_) | Error::NoCertificatesPresented => "give its authority with --ca-file FILE",
+        _ => return None,
+    };
+    Some(format!("{error}; {then}"))
+}
+
+/// Without TLS there is no handshake.
+#[cfg(not(feature = "tls"))]
+pub(super) fn about_trust(_: &io::Error) -> Option<String> {
+    None
 }
