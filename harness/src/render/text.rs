@@ -21,21 +21,63 @@ pub(super) fn line(text: &str, cap: usize) -> String {
     // A string that is short in bytes is short in characters; only the others are worth counting.
     let total = if text.len() > cap { text.chars().count() } else { 0 };
     let mut out = String::with_capacity(text.len().min(cap * 4) + 16);
+    let place = if total > cap { place(text, cap) } else { "" };
+    // What would be cut is hardly longer than the words that say so.
+    let whole = if place.is_empty() { cap } else { cap + cap / 4 };
+    if total <= whole {
+        visible(&mut out, text.chars());
+        return out;
+    }
+    visible(&mut out, text.chars().take(cap - place.chars().count()));
+    let _ = write!(out, "… (+{} characters)", total - cap);
+    if !place.is_empty() {
+        out.push(' ');
+        visible(&mut out, place.chars());
+    }
+    out
+}
+
+/// The file and line at the end of `text`, which are worth more than what stands before them; at most three quarters of
+/// `cap`, and the end of it if it is longer. Empty if there are none.
+fn place(text: &str, cap: usize) -> &str {
+    let word = text.rsplit(' ').next().unwrap_or_default();
+    let inner = word.trim_end_matches(')');
+    let digits = inner.bytes().rev().take_while(u8::is_ascii_digit).count();
+    let file = &inner[..inner.len() - digits];
+    let most = cap * 3 / 4;
+    if digits == 0 || !file.ends_with(':') || !file.contains(['.', '/']) || most < 8 {
+        return "";
+    }
+    last(word, most)
+}
+
+/// The last characters of `text`, at most so many.
+fn last(text: &str, most: usize) -> &str {
+    let from = text.char_indices().rev().take(most).last();
+    from.map_or("", |(at, _)| &text[at..])
+}
+
+/// `text` as one line of at most [`NAME`] characters; of a longer path the end is shown, which is the file.
+pub(super) fn path(text: &str) -> String {
+    let end = last(text, NAME);
+    let mut out = String::from(if end.len() < text.len() { "…" } else { "" });
+    visible(&mut out, end.chars());
+    out
+}
+
+/// Adds characters, those that do not show as signs or numbers.
+fn visible(out: &mut String, text: impl Iterator<Item = char>) {
     let mut marks = 0;
-    for c in text.chars().take(cap) {
+    for c in text {
         let is_mark = !c.is_control() && c.width() == Some(0);
         marks = if is_mark { marks + 1 } else { 0 };
         match c {
             '\0'..='\x1f' => out.push(char::from_u32(0x2400 + c as u32).unwrap_or('␀')),
             '\x7f' => out.push('␡'),
-            _ if is_hidden(c) || marks > MARKS => by_number(&mut out, c),
+            _ if is_hidden(c) || marks > MARKS => by_number(out, c),
             _ => out.push(c),
         }
     }
-    if total > cap {
-        let _ = write!(out, "… (+{} characters)", total - cap);
-    }
-    out
 }
 
 /// `text` as one line of at most [`NAME`] characters.
@@ -207,6 +249,26 @@ mod tests {
     fn says_how_much_was_cut() {
         assert_eq!(line(&"a".repeat(1_000_000), 3), "aaa… (+999997 characters)");
         assert_eq!(line("äöü", 3), "äöü");
+    }
+
+    #[test]
+    fn a_place_is_never_cut() {
+        let long = format!("read from a pipe in {} (scenarios/src/peer.rs:62)", "f::".repeat(60));
+        let shown = name(&long);
+        assert!(shown.ends_with(" (scenarios/src/peer.rs:62)"), "{shown}");
+        assert!(shown.starts_with("read from a pipe in f::f::") && shown.contains("… (+"), "{shown}");
+        assert_eq!(
+            shown.chars().count(),
+            NAME + format!("… (+{} characters) ", long.chars().count() - NAME).chars().count()
+        );
+        let little = format!("read in {} (scenarios/src/peer.rs:62)", "f".repeat(NAME - 25));
+        assert_eq!(name(&little), little, "a few characters more are not worth a cut");
+        // A path that is longer than all there is room for keeps its end.
+        let deep = format!("in f ({}peer.rs:62)", "src/".repeat(400));
+        assert!(name(&deep).ends_with("/src/peer.rs:62)") && name(&deep).chars().count() < 200, "{}", name(&deep));
+        assert!(path(&format!("{}peer.rs", "src/".repeat(400))).ends_with("/src/peer.rs"));
+        assert!(path(&"é/".repeat(400)).starts_with('…') && path("a/b.rs") == "a/b.rs");
+        assert!(name(&format!("{} 12:30", "x".repeat(300))).ends_with("characters)"), "a clock is no place");
     }
 
     #[test]

@@ -297,8 +297,8 @@ pub(super) fn frame(frame: &StackFrame) -> (String, String) {
         text::line(&frame.function, 240)
     };
     let place = match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!("{}:{line}", text::name(file)),
-        (Some(file), None) => text::name(file),
+        (Some(file), Some(line)) => format!("{}:{line}", text::path(file)),
+        (Some(file), None) => text::path(file),
         (None, _) => text::name(&frame.module),
     };
     (function, place)
