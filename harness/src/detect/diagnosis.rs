@@ -269,7 +269,7 @@ fn general_advice(ruling: &Ruling<'_>) -> &'static str {
         }
         (Outcome::Deadlocked, Some(cycle)) if is_of_one_lock(cycle) => {
             "do not lock for reading what the same thread has locked for reading already: as soon as a writer is queued \
-             in between, neither comes on; gathering inside collect() does, and so does a guard that is held around a call"
+             in between, neither gets any further; gathering inside collect() does, and so does a guard that is held around a call"
         }
         (Outcome::Deadlocked, _) => {
             "take the locks in one order everywhere: collect() runs under the registry's lock, so nothing it locks may be \

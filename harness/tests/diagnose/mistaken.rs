@@ -6,6 +6,9 @@ use crate::target::Target;
 use gatherlock::model::{Confidence, Diagnosis, Explained, Outcome};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 fn json(args: &[&[&str]]) -> (i32, Diagnosis) {
     judged(&diagnose(&[&["--format", "json"], args.concat().as_slice()].concat()))
@@ -25,7 +28,8 @@ fn bring(target: &Target, signal: Signal, states: &[char]) {
 
 #[test]
 fn a_process_that_somebody_stopped() {
-    let (target, url) = Target::listening("route-taken");
+    // Of which every route answers: what was asked while it was stopped hinders nothing afterwards.
+    let (target, url) = Target::listening("healthy");
     let pid = target.pid().to_string();
     bring(&target, Signal::SIGSTOP, &['T']);
     for args in [&["--url", &url, HANGS[0], HANGS[1], HANGS[2], HANGS[3]][..], &["--pid", &pid]] {
@@ -76,7 +80,28 @@ fn a_runtime_without_a_worker_left_that_nobody_scraped() {
     assert!(found.summary.contains("all 3 workers of the runtime are blocked"), "{}", found.summary);
     let stuck = found.runtime.unwrap().stuck;
     assert!(found.threads[..3].iter().all(|thread| stuck.contains(&thread.tid)), "the stuck ones come first");
-    // Near miss: a request hangs, and every worker waits for work.
+    // Near misses: every worker is at work all the time, and none is stuck.
+    let mut target = Target::spawn("healthy");
+    let port = target.line("port ");
+    let done = AtomicBool::new(false);
+    let scrape = || {
+        while !done.load(Ordering::SeqCst) {
+            let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+            stream.read_to_end(&mut Vec::new()).unwrap();
+        }
+    };
+    let looks = std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(scrape)));
+        let looks: Vec<_> =
+            (0..4).map(|_| diagnose(&["--format", "json", "--pid", &target.pid().to_string()])).collect();
+        done.store(true, Ordering::SeqCst);
+        looks
+    });
+    for (_, found) in looks.iter().map(judged) {
+        assert_eq!(found.outcome, None, "{}", found.summary);
+    }
+    // A request hangs, and every worker waits for work.
     let target = Target::start("suspended");
     let (code, found) = json(&[&["--pid", &target.pid().to_string()]]);
     assert_eq!((code, found.outcome), (0, None), "{}", found.summary);
