@@ -1,6 +1,6 @@
 //! What a scraper takes: the two headers that a metrics endpoint has to read, and nothing else of HTTP's negotiation.
 
-use crate::page::Format;
+use crate::format::Format;
 #[cfg(any(feature = "tower", feature = "listener"))]
 use std::borrow::Cow;
 
@@ -63,7 +63,7 @@ fn read_quality(text: &str) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::format;
-    use crate::page::Format;
+    use crate::format::Format;
 
     #[test]
     fn openmetrics_is_served_to_those_that_ask_for_it_by_name() {

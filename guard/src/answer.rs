@@ -2,9 +2,10 @@
 
 use crate::accept;
 use crate::flight::Arrival;
+use crate::format::Format;
 use crate::inner::{Group, Inner};
 use crate::own::{self, Ended, GroupState};
-use crate::page::{Content, Format, Landed};
+use crate::page::{Content, Landed};
 use bytes::Bytes;
 use std::fmt::Write;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! One gzip stream from pieces that were compressed apart: each group's thread compresses its own page, once for all
 //! scrapes, and an answer only strings the pieces together.
 
-use crate::page::Format;
+use crate::format::Format;
 use bytes::Bytes;
 use flate2::{Compress, Compression, Crc, FlushCompress};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -34,6 +34,7 @@ mod clock;
 mod deadline;
 mod endpoint;
 mod flight;
+mod format;
 #[cfg(feature = "gzip")]
 mod gzip;
 mod inner;
@@ -67,9 +68,10 @@ mod text;
 pub use answer::{Answer, Request};
 pub use build_error::BuildError;
 pub use endpoint::{Builder, Endpoint, Scrape};
+pub use format::Format;
 #[cfg(feature = "listener")]
 pub use listener::Listener;
-pub use page::{Format, Page};
+pub use page::Page;
 pub use source::{Source, SourceError, openmetrics};
 #[cfg(feature = "tower")]
 pub use tower::{Chunks, Response, Service};

@@ -1,6 +1,6 @@
 //! The endpoint's metrics about itself, written into every answer that has a body to put them in.
 
-use crate::page::Format;
+use crate::format::Format;
 use crate::panic::COUNT_HELP;
 use std::collections::BTreeSet;
 use std::fmt::Write;

@@ -1,21 +1,11 @@
 //! What one collection of one group brings back.
 
+use crate::format::Format;
 use crate::panic::add_panics;
 use bytes::Bytes;
 use std::any::Any;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
-
-/// The exposition format in which a source writes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// The Prometheus text format, version 0.0.4.
-    #[default]
-    Text,
-    /// OpenMetrics text, version 1.0.0, ending in `# EOF`. It is served as such if every group of the endpoint writes it
-    /// and the scraper prefers it, and is otherwise rewritten as [`Format::Text`].
-    OpenMetrics,
-}
 
 /// What a [`Source`](crate::Source) fills: a body, its format, and what is missing from it.
 pub struct Page {

@@ -1,6 +1,7 @@
 //! What can stand behind an endpoint: any closure that returns a body, and the registries of the usual libraries.
 
-use crate::page::{Format, Page};
+use crate::format::Format;
+use crate::page::Page;
 use crate::panic::add_panics;
 use bytes::Bytes;
 use std::error::Error;

@@ -2,11 +2,12 @@
 
 use crate::build_error::BuildError;
 use crate::flight::Departure;
+use crate::format::Format;
 #[cfg(feature = "gzip")]
 use crate::gzip::Compressed;
 use crate::inner::{Group, Inner};
 use crate::openmetrics;
-use crate::page::{Body, Content, Format, Landed, Page};
+use crate::page::{Body, Content, Landed, Page};
 use crate::panic::message;
 use bytes::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
