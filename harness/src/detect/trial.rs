@@ -2,7 +2,9 @@
 
 use super::answer::{self, Answer};
 use super::record::{Exit, Record, Request};
-use crate::model::{CanaryMoved, Command, Content, Exchange, ExchangeError, Outcome, Purpose, RequestReport, Void};
+use crate::model::{
+    CanaryMoved, Command, Content, Exchange, ExchangeError, NO_TLS, Outcome, Purpose, RequestReport, Void,
+};
 use std::borrow::Cow;
 
 /// Signals by which somebody else ends a process; those that a process brings upon itself are not among them.
@@ -66,6 +68,10 @@ fn class(record: &Record<'_>, contents: &[Cow<'_, Content>], index: usize, bound
             is(Outcome::Invalid, vec![format!("the connection was closed without a whole answer: {reason}")])
         }
         Some(ExchangeError::Malformed { .. }) if exchange.total_us > bound_us => is(Outcome::Late, Vec::new()),
+        // It came to no HTTP, of which nothing can be said then.
+        Some(ExchangeError::Malformed { reason }) if reason.starts_with(NO_TLS) => {
+            is(Outcome::Invalid, vec![reason.clone()])
+        }
         Some(ExchangeError::Malformed { reason }) => {
             is(Outcome::Invalid, vec![format!("the answer is no HTTP: {reason}")])
         }
@@ -187,6 +193,7 @@ fn described(error: &ExchangeError) -> String {
         ExchangeError::Unreachable { reason } => format!("unreachable ({reason})"),
         ExchangeError::HangLimit => "not answered by the hang limit".to_string(),
         ExchangeError::Closed { reason } => format!("closed ({reason})"),
+        ExchangeError::Malformed { reason } if reason.starts_with(NO_TLS) => format!("no TLS ({reason})"),
         ExchangeError::Malformed { reason } => format!("no HTTP ({reason})"),
         ExchangeError::Untrusted { reason } => format!("not trusted ({reason})"),
     }

@@ -232,6 +232,9 @@ pub struct Content {
     pub unchecked: Option<String>,
 }
 
+/// How the reason begins where TLS was asked for and something else is spoken.
+pub const NO_TLS: &str = "TLS cannot be agreed on";
+
 /// How an exchange failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

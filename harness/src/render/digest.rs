@@ -2,8 +2,8 @@
 
 use super::text;
 use crate::model::{
-    CaseReport, Evidence, Exchange, ExchangeError, Expectation, Expected, Graded, Limits, Outcome, Purpose, Range,
-    Report, RequestReport, TrialReport, Verdict, grade_trial,
+    CaseReport, Evidence, Exchange, ExchangeError, Expectation, Expected, Graded, Limits, NO_TLS, Outcome, Purpose,
+    Range, Report, RequestReport, TrialReport, Verdict, grade_trial,
 };
 
 /// How often an outcome was seen; `None` counts void trials.
@@ -248,6 +248,7 @@ pub(super) fn exchange(exchange: &Exchange) -> String {
         (Some(ExchangeError::HangLimit), Some(status)) => format!("{status}, body not complete after {after}"),
         (Some(ExchangeError::Unreachable { reason }), _) => format!("unreachable: {}", text::sentence(reason)),
         (Some(ExchangeError::Closed { reason }), _) => format!("closed after {after}: {}", text::sentence(reason)),
+        (Some(ExchangeError::Malformed { reason }), _) if reason.starts_with(NO_TLS) => text::sentence(reason),
         (Some(ExchangeError::Malformed { reason }), _) => format!("not HTTP: {}", text::sentence(reason)),
         (Some(ExchangeError::Untrusted { reason }), _) => format!("not trusted: {}", text::sentence(reason)),
         (None, Some(status)) => format!("{status} in {after}"),

@@ -146,7 +146,11 @@ fn a_port_of_the_other_kind_is_called_that() {
     let url = plain.replace("http:", "https:");
     let args = ["--url", &url, "--ca-file", &ca.display().to_string(), "--format", "json"];
     let (_, found) = judged(&diagnose(&[&args[..], &ANSWERS].concat()));
-    assert!(found.summary.contains("plain HTTP"), "{}", found.summary);
+    assert!(
+        found.summary.contains("wrongly: TLS cannot be agreed on: the port speaks plain HTTP"),
+        "{}",
+        found.summary
+    );
     assert!(found.advice[0].contains("http:// instead"), "{:?}", found.advice);
 }
 

@@ -4,7 +4,7 @@ use super::begin_error::BeginError;
 use super::request::ScrapeRequest;
 use super::response::Response;
 use super::wire::{Wire, about_trust, is_plain_http};
-use crate::model::{Exchange, ExchangeError};
+use crate::model::{Exchange, ExchangeError, NO_TLS};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
@@ -195,11 +195,9 @@ impl Connection {
         }
         self.end(Some(match error.kind() {
             _ if is_plain_http(&self.first) => {
-                ExchangeError::Malformed { reason: "TLS cannot be agreed on: the port speaks plain HTTP".to_string() }
+                ExchangeError::Malformed { reason: format!("{NO_TLS}: the port speaks plain HTTP") }
             }
-            io::ErrorKind::InvalidData => {
-                ExchangeError::Malformed { reason: format!("TLS cannot be agreed on: {reason}") }
-            }
+            io::ErrorKind::InvalidData => ExchangeError::Malformed { reason: format!("{NO_TLS}: {reason}") },
             _ => ExchangeError::Closed { reason: format!("{reason}, before TLS was agreed on") },
         }))
     }
