@@ -85,7 +85,7 @@ fn a_hang_behind_tls_is_one() {
         judged(&diagnose(&[&["--url", &url, "--ca-file", &ca, "--format", "json"][..], &HANGS].concat()));
     assert_eq!(code, 1);
     assert!(found.outcome.is_some_and(Outcome::is_hang), "{}", found.summary);
-    assert_eq!(found.target.pid, Some(std::process::id() as i32));
+    assert_eq!(found.target.pid, Some(std::process::id() as i32), "{:?}", found.gaps);
 }
 
 #[test]
