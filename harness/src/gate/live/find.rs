@@ -7,10 +7,15 @@ use crate::probe::socket::{self, Owner};
 use std::fs::{DirEntry, read_dir, read_link};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 /// Programs that listen on behalf of a process elsewhere.
 const FORWARDERS: [&str; 8] =
     ["docker-proxy", "rootlessport", "slirp4netns", "pasta", "pasta.avx2", "kubectl", "ssh", "socat"];
+
+/// How often who holds a listener is asked again where several do, and how long after the last time.
+const AGAIN: usize = 10;
+const BETWEEN: Duration = Duration::from_millis(25);
 
 /// What was found of the server's side.
 #[derive(Debug, Default)]
@@ -38,7 +43,11 @@ pub(super) fn server(url: &HttpUrl, ends: Option<(SocketAddr, SocketAddr)>, give
         });
         return Found { gap, ..Found::default() };
     };
-    let owners = socket::owners(&inodes);
+    let mut owners = socket::owners(&inodes);
+    owners.found = lasting(owners.found, || {
+        std::thread::sleep(BETWEEN);
+        socket::owners(&inodes).found
+    });
     if let Some(given) = given {
         let other = other(given.pid, &owners.found, is_shown(given.pid));
         let gap = match &other {
@@ -100,6 +109,21 @@ pub(super) fn server(url: &HttpUrl, ends: Option<(SocketAddr, SocketAddr)>, give
     Found { side: Some(side), process, gap: why.map(gap), other: None }
 }
 
+/// Those that hold it every time they are asked for: from `fork` to `exec` a child holds what its parent holds.
+fn lasting(mut owners: Vec<Owner>, mut again: impl FnMut() -> Vec<Owner>) -> Vec<Owner> {
+    for _ in 0..AGAIN {
+        if owners.len() < 2 {
+            break;
+        }
+        let now = again();
+        owners.retain(|owner| now.iter().any(|other| other.pid == owner.pid));
+        if owners.is_empty() {
+            owners = now;
+        }
+    }
+    owners
+}
+
 /// The process that serves the URL in place of the `given` one, whose descriptors are all `shown`. Of what listens for a
 /// service that runs elsewhere it cannot be said.
 fn other(given: i32, owners: &[Owner], shown: bool) -> Option<OtherProcess> {
@@ -123,6 +147,27 @@ fn gap(why: String) -> Gap {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_between_fork_and_exec_is_no_owner() {
+        let owners =
+            |pids: &[i32]| -> Vec<Owner> { pids.iter().map(|pid| Owner { pid: *pid, name: String::new() }).collect() };
+        let lasting = |first: &[i32], later: &[&[i32]]| {
+            let mut asked = 0;
+            let again = || {
+                asked += 1;
+                owners(later[(asked - 1).min(later.len() - 1)])
+            };
+            let pids: Vec<i32> = super::lasting(owners(first), again).iter().map(|owner| owner.pid).collect();
+            (pids, asked)
+        };
+        assert_eq!(lasting(&[7], &[&[]]), (vec![7], 0));
+        assert_eq!(lasting(&[7, 8], &[&[7, 8], &[7]]), (vec![7], 2));
+        assert_eq!(lasting(&[7, 8], &[&[7, 9], &[7]]), (vec![7], 1));
+        // Those that share it for good, and one that took over from others.
+        assert_eq!(lasting(&[7, 8], &[&[7, 8]]), (vec![7, 8], AGAIN));
+        assert_eq!(lasting(&[7, 8], &[&[9]]), (vec![9], 1));
+    }
 
     #[test]
     fn a_process_is_called_another_one_only_where_that_is_known() {

@@ -2,13 +2,11 @@
 
 use super::find;
 use super::redirect::{Told, Trail};
+use super::samples::Samples;
 use crate::detect::{Diagnosed, Sight, judge, live};
-use crate::diagnose::{Engine, Process, SampleError, examine, lives};
+use crate::diagnose::{Engine, SampleError, examine};
 use crate::gate::environment::tool;
-use crate::model::{
-    Exchange, ExchangeError, Explained, Gap, Judged, OtherProcess, Outcome, Probes, RECORDING_FORMAT, Recording,
-    Snapshot, Target,
-};
+use crate::model::{Exchange, ExchangeError, Judged, Outcome, Probes, RECORDING_FORMAT, Recording, Target};
 use crate::probe::scrape::{BeginError, InFlight, ScrapeRequest, Scraper, Trust};
 use crate::probe::{Header, HttpUrl, health};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -100,123 +98,6 @@ pub enum LookError {
 pub struct Looker {
     engine: Engine,
     scraper: Scraper,
-}
-
-/// The samples of a process, and why there are not more.
-struct Samples<'a> {
-    engine: &'a Engine,
-    process: Option<Process>,
-    taken: Vec<Snapshot>,
-    /// The last one, when it has been explained, as it was before.
-    explained: Option<Snapshot>,
-    /// What was taken and explained in one go, behind those `taken`.
-    again: Option<(Snapshot, Explained)>,
-    gaps: Vec<Gap>,
-    /// The process behind the URL, where it is not the one that was named.
-    other: Option<OtherProcess>,
-    error: Option<SampleError>,
-}
-
-impl Samples<'_> {
-    /// Takes the first of two samples; when the process ran again.
-    fn first(&mut self) -> Instant {
-        let sample = match &self.process {
-            Some(process) if self.error.is_none() => self.engine.sample_first(process.pid),
-            _ => return Instant::now(),
-        };
-        match sample {
-            Ok((snapshot, ran)) => {
-                self.taken.push(snapshot);
-                ran
-            }
-            Err(error) => {
-                self.error = Some(error);
-                Instant::now()
-            }
-        }
-    }
-
-    /// Takes the second sample, whose stop comes at a given moment, and explains both.
-    fn again(&mut self, at: Instant) {
-        let Some(first) = self.taken.first().filter(|_| self.error.is_none()) else { return };
-        match self.engine.explained_at(first, at) {
-            Ok(again) => self.again = Some(again),
-            Err(error) => self.error = Some(error),
-        }
-    }
-
-    /// Takes a sample.
-    fn sample(&mut self) {
-        let Some(process) = &self.process else { return };
-        if self.error.is_some() {
-            return;
-        }
-        match self.engine.sample(process.pid) {
-            Ok(snapshot) => self.taken.push(snapshot),
-            Err(error) => self.error = Some(error),
-        }
-    }
-
-    /// Reads meanwhile what the explanation will need.
-    fn prepare(&self) {
-        if let Some(last) = self.taken.last() {
-            self.engine.prepare(last);
-        }
-    }
-
-    /// Leaves the process alone if another one serves the URL: what it shows is not the endpoint's.
-    fn is_not(&mut self, other: Option<OtherProcess>) {
-        if other.is_some() {
-            (self.process, self.other) = (None, other);
-        }
-    }
-
-    /// Whether the process was there and is no more.
-    fn ended(&self) -> bool {
-        self.process.as_ref().is_some_and(|process| !lives(process.pid))
-    }
-
-    /// The first and the last sample, explained; `None` without a sample. What is missing goes to the gaps.
-    fn explained(&mut self) -> Option<Explained> {
-        let explained = match self.again.take() {
-            Some((last, explained)) => {
-                self.explained = Some(last);
-                Some(explained)
-            }
-            None => self.taken.pop().map(|mut last| {
-                let words = last.words.clone();
-                let explained = self.engine.explain(self.taken.first(), &mut last, true);
-                self.explained = Some(Snapshot { words, ..last });
-                explained
-            }),
-        };
-        if let Some(error) = self.error.take() {
-            let what = "a sample of the process".to_string();
-            self.gaps.push(Gap { what, why: error.to_string(), uncovers: true });
-        }
-        if let Some(process) = &self.process {
-            if process.rust == Some(false) {
-                self.gaps.push(Gap {
-                    what: "the locks of the program".to_string(),
-                    why: format!(
-                        "`{}` shows no trace of Rust's standard library: futexes, system calls and stacks are seen, but \
-                         no lock is recognised",
-                        process.exe.as_deref().unwrap_or("the executable")
-                    ),
-                    uncovers: true,
-                });
-            }
-            if process.deleted {
-                self.gaps.push(Gap {
-                    what: "debug information in files of its own".to_string(),
-                    why: "the executable was deleted or replaced since the process started; what is mapped is read"
-                        .to_string(),
-                    uncovers: false,
-                });
-            }
-        }
-        explained
-    }
 }
 
 impl Looker {

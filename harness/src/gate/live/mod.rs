@@ -8,6 +8,7 @@ mod find;
 mod look;
 mod outcome;
 mod redirect;
+mod samples;
 
 pub use look::{Look, LookError, LookOptions, Looker};
 pub use outcome::{ReplayError, Replayed, replay, report as look_report};
