@@ -4,7 +4,7 @@ use crate::build::{cargo, figures, status};
 use std::process::ExitCode;
 
 /// Runs `cargo bench` over the packages that have benchmarks. `guard` is the guard's own: a load run of all variants that
-/// prints tables, or some of them: `guard alone crowd together clocked most closed equal`. `diagnose` holds the live engine
+/// prints tables, or some of them: `guard alone crowd together crowded clocked most closed equal`. `diagnose` holds the live engine
 /// against debuggers. `executions` is how many executions of a model loom and shuttle explore in a second.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode, String> {
     match names.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
