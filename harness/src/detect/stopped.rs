@@ -29,7 +29,7 @@ pub(super) fn detect<'a>(scene: &Scene<'a>) -> Option<Ruling<'a>> {
 }
 
 fn is_stopped(thread: &Thread) -> bool {
-    matches!(thread.state.as_str(), "T" | "t")
+    thread.state == "T"
 }
 
 fn count(threads: usize) -> String {

@@ -2,11 +2,14 @@
 
 use super::images::Images;
 use super::sample::History;
+use super::share::WORTH_A_THREAD;
 use super::stop::Step;
 use super::{proc, tasks, tracer};
 use crate::diagnose::moment::Moment;
+use crate::model::Snapshot;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -14,8 +17,9 @@ use std::time::{Duration, Instant};
 /// Whom the diagnoser looks at, and at which step it is held.
 const TARGET: &str = "GATHERLOCK_TEST_KILLED_TARGET";
 const HELD_AT: &str = "GATHERLOCK_TEST_KILLED_AT";
-/// Threads of the target beside the two of the test runner.
+/// Threads of the target beside the two of the test runner, if not so many are asked for.
 const THREADS: usize = 3;
+const MANY: &str = "GATHERLOCK_TEST_KILLED_THREADS";
 
 static STEPS: AtomicU64 = AtomicU64::new(0);
 static RECEIVED: AtomicU64 = AtomicU64::new(0);
@@ -51,7 +55,8 @@ extern "C" fn count(_: libc::c_int) {
 fn sleeper() {
     // SAFETY: the handler has the signature that the kernel calls and does nothing but count.
     unsafe { libc::signal(libc::SIGRTMIN(), count as *const () as usize) };
-    for _ in 0..THREADS {
+    let threads = std::env::var(MANY).map_or(THREADS, |threads| threads.parse().unwrap());
+    for _ in 0..threads {
         std::thread::spawn(|| {
             loop {
                 std::thread::park();
@@ -151,11 +156,15 @@ fn send(pid: i32) -> u64 {
 }
 
 fn target() -> (Process, i32, usize) {
-    let mut target = Process::start("sleeper", &[]);
+    target_of(THREADS)
+}
+
+fn target_of(beside: usize) -> (Process, i32, usize) {
+    let mut target = Process::start("sleeper", &[(MANY, beside.to_string())]);
     target.line(&["ready"]);
     let pid = target.pid();
     let threads = proc::threads(pid).unwrap().len();
-    assert!(threads > THREADS);
+    assert!(threads > beside);
     (target, pid, threads)
 }
 
@@ -187,6 +196,25 @@ fn killed_at_any_step_it_leaves_the_target_running_and_its_signals_delivered() {
     let count = |step: &str| seen.iter().filter(|line| line.as_str() == format!("held {step}")).count();
     let counts = ["Seized", "Told", "Stands", "Read", "LetGo"].map(count);
     assert_eq!(counts, [threads, threads, threads, 1, threads], "{seen:?}");
+}
+
+/// Where they are many, the look begins while they are let go.
+#[test]
+fn a_look_that_panics_leaves_many_threads_running() {
+    let (mut target, pid, threads) = target_of(2 * WORTH_A_THREAD);
+    for moment in [Moment::Now, Moment::First] {
+        let look = |snapshot: &Snapshot| {
+            assert_eq!(snapshot.threads.len(), threads);
+            // The hook would print what is meant to happen here.
+            resume_unwind(Box::new("the look"))
+        };
+        let sample = || tracer::sample::<()>(pid, moment, &Images::default(), &History::default(), look);
+        let panic = catch_unwind(AssertUnwindSafe(sample)).unwrap_err();
+        assert_eq!(panic.downcast_ref(), Some(&"the look"));
+        assert_free(pid, "the look");
+    }
+    let sent = send(pid);
+    assert_eq!(target.ask(sent), format!("received {sent}"));
 }
 
 /// A thread that is about to receive a signal when it is stopped has taken it from the queue already.
